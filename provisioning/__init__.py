@@ -1,0 +1,1 @@
+"""The decisions over AWS, the AWS edge, and the shell a person types into."""

@@ -1,0 +1,1 @@
+"""What lasts: the CDK stacks of a deployment."""

@@ -1,0 +1,1 @@
+"""Turn a PyTorch model into an artifact that gives the same answers."""

@@ -1,0 +1,1 @@
+"""Open an artifact on a host and answer requests with it."""

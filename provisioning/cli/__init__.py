@@ -1,0 +1,1 @@
+"""The click shell: options in, answers and exit codes out."""

@@ -1,0 +1,1 @@
+"""The embedded AWS: a moto server, the strict layer over it, and hosts that really execute."""

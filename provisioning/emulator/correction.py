@@ -65,7 +65,7 @@ class Correction:
 def moved_anchors(corrections: Iterable[Correction]) -> tuple[str, ...]:
     """Return one line for each anchor whose moto source is not the one the correction was written for."""
     return tuple(
-        f"{correction.name}: {anchor.path} is {anchor.current_digest() or 'gone'}, written for {anchor.digest}"
+        f"{correction.name}: {anchor.path} is {anchor.current_digest() or 'gone'}, not {anchor.digest}"
         for correction in corrections
         for anchor in correction.anchors
         if anchor.current_digest() != anchor.digest

@@ -1,0 +1,1 @@
+"""The HTML report and its plots, from a results document."""
