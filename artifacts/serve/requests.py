@@ -1,0 +1,157 @@
+"""What the tool asks of a host: one document per operation, named by the SHA-256 of its bytes.
+
+The tool writes `artifacts/requests/<sha256>.json`; the host fetches it by that digest, so a request can be
+neither guessed nor altered on the way. A response is a plain JSON object: {"ok": true, …} or
+{"ok": false, "error": {"code", "message", "hint"}}.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, ClassVar
+
+from artifacts import canonical
+from artifacts.canonical import SHA256_HEX, Fields
+from artifacts.errors import BadRequest
+
+IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+OBJECT_KEY = re.compile(r"artifacts/[A-Za-z0-9/_.-]{1,200}")
+ACCELERATOR = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*\.[a-z0-9-]+")
+
+
+class Operation(str, Enum):  # noqa: UP042 - StrEnum is Python 3.11; this file travels to 3.10 hosts
+    """What a host can be asked to do."""
+
+    INSTALL = "install"
+    INVOKE = "invoke"
+    BENCHMARK = "benchmark"
+    STATUS = "status"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """The part that all requests share."""
+
+    operation: ClassVar[Operation]
+    id: str
+
+    def as_document(self) -> dict[str, Any]:
+        """Return the request as JSON members."""
+        return {"operation": self.operation.value, "id": self.id}
+
+    def canonical(self) -> bytes:
+        """Return the canonical JSON, the bytes of the request object."""
+        return canonical.encode(self.as_document())
+
+    @property
+    def digest(self) -> str:
+        """Return the SHA-256 that names the request object."""
+        return canonical.sha256(self.canonical())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallRequest(Request):
+    """Fetch, verify and serve an artifact in place of the one that is served now."""
+
+    operation: ClassVar[Operation] = Operation.INSTALL
+    artifact_key: str
+    artifact_bytes: int
+    artifact_sha256: str
+    manifest_digest: str
+    accelerator: str
+    workers: int = 0  # server processes; 0 lets the host decide (one per vCPU, one when emulated)
+
+    def as_document(self) -> dict[str, Any]:
+        """Return the request as JSON members."""
+        return {
+            "operation": self.operation.value,
+            "id": self.id,
+            "artifact_key": self.artifact_key,
+            "artifact_bytes": self.artifact_bytes,
+            "artifact_sha256": self.artifact_sha256,
+            "manifest_digest": self.manifest_digest,
+            "accelerator": self.accelerator,
+            "workers": self.workers,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvokeRequest(Request):
+    """Send one request to the served model: {"inputs": {name: nested lists}} or {"random": seed}."""
+
+    operation: ClassVar[Operation] = Operation.INVOKE
+    body: dict[str, Any]
+
+    def as_document(self) -> dict[str, Any]:
+        """Return the request as JSON members."""
+        return {"operation": self.operation.value, "id": self.id, "body": self.body}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkRequest(Request):
+    """Measure the served model by the protocol (`artifacts.measure` reads it)."""
+
+    operation: ClassVar[Operation] = Operation.BENCHMARK
+    protocol: dict[str, Any]
+
+    def as_document(self) -> dict[str, Any]:
+        """Return the request as JSON members."""
+        return {"operation": self.operation.value, "id": self.id, "protocol": self.protocol}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusRequest(Request):
+    """Say what is served."""
+
+    operation: ClassVar[Operation] = Operation.STATUS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRequest(Request):
+    """Stop serving."""
+
+    operation: ClassVar[Operation] = Operation.STOP
+
+
+AnyRequest = InstallRequest | InvokeRequest | BenchmarkRequest | StatusRequest | StopRequest
+
+
+def parse_request(data: bytes) -> AnyRequest:
+    """Read a request document; raises BadRequest."""
+    fields = Fields.parse(data, "request")
+    name = fields.text("operation")
+    try:
+        operation = Operation(name)
+    except ValueError as error:
+        raise BadRequest(f"A host has no operation {name!r}.") from error
+    request = _read(operation, fields)
+    fields.finish()
+    return request
+
+
+def _read(operation: Operation, fields: Fields) -> AnyRequest:
+    identifier = fields.text("id", IDENTIFIER)
+    if operation is Operation.INSTALL:
+        return _read_install(identifier, fields)
+    if operation is Operation.INVOKE:
+        return InvokeRequest(id=identifier, body=fields.mapping("body"))
+    if operation is Operation.BENCHMARK:
+        return BenchmarkRequest(id=identifier, protocol=fields.mapping("protocol"))
+    if operation is Operation.STATUS:
+        return StatusRequest(id=identifier)
+    return StopRequest(id=identifier)
+
+
+def _read_install(identifier: str, fields: Fields) -> InstallRequest:
+    return InstallRequest(
+        id=identifier,
+        artifact_key=fields.text("artifact_key", OBJECT_KEY),
+        artifact_bytes=fields.integer("artifact_bytes"),
+        artifact_sha256=fields.text("artifact_sha256", SHA256_HEX),
+        manifest_digest=fields.text("manifest_digest", SHA256_HEX),
+        accelerator=fields.text("accelerator", ACCELERATOR),
+        workers=fields.integer("workers"),
+    )
