@@ -13,13 +13,15 @@ import shutil
 import stat
 import tempfile
 import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 from artifacts.errors import ArtifactRefused
 from artifacts.manifest import FileDigest, Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MANIFEST_NAME = "manifest.json"
 SUFFIX = ".aei"
@@ -88,7 +90,10 @@ def _copy_in(archive: zipfile.ZipFile, name: str, source: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """A verified archive, still open: what is read comes from the file that was checked."""
+    """A verified archive, still open: what is read comes from the file that was checked.
+
+    Close it, for example with `contextlib.closing`.
+    """
 
     manifest: Manifest
     _archive: zipfile.ZipFile
@@ -113,14 +118,6 @@ class Contents:
         self._archive.close()
         if stream is not None:
             stream.close()
-
-    def __enter__(self) -> Contents:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _listed(manifest: Manifest, name: str) -> FileDigest:

@@ -79,8 +79,17 @@ class TensorSpec:
             raise BadRequest(f"Input {self.name} has a dimension below 1.", SPEC_HINT)
         if self.bytes > MAX_TENSOR_BYTES:
             raise BadRequest(f"Input {self.name} would take {self.bytes} bytes.", "The limit is 1 GiB.")
-        if self.low is not None and self.high is not None and not self.low < self.high:
+        self._check_range()
+
+    def _check_range(self) -> None:
+        if self.low is None or self.high is None:
+            if self.low is not None or self.high is not None:
+                raise BadRequest(f"The range of input {self.name} has one end only.", SPEC_HINT)
+            return
+        if not self.low < self.high:
             raise BadRequest(f"The range of input {self.name} is empty: {self.low} to {self.high}.")
+        if "int" in self.dtype and not (self.low.is_integer() and self.high.is_integer()):
+            raise BadRequest(f"The range of input {self.name} is not of whole numbers.", SPEC_HINT)
 
     @property
     def bytes(self) -> int:
@@ -236,6 +245,7 @@ class Manifest:
     lane: str
     stand_in: bool  # a CPU program in place of an accelerator's, for emulated hosts only
     program: str  # how `program.pt` is loaded: "torchscript"
+    preparation: str  # what is done to it after loading: "none" or "optimize-for-inference"
     atol: float  # a host's answer to the golden request may differ from eager by this much
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -252,6 +262,7 @@ class Manifest:
                 "lane": self.lane,
                 "stand_in": self.stand_in,
                 "program": self.program,
+                "preparation": self.preparation,
                 "atol": self.atol,
                 "inputs": [spec.as_document() for spec in self.inputs],
                 "outputs": [spec.as_document() for spec in self.outputs],
@@ -287,6 +298,7 @@ def _read(fields: Fields) -> Manifest:
         lane=fields.text("lane", _PLAIN),
         stand_in=fields.boolean("stand_in"),
         program=fields.text("program", _PLAIN),
+        preparation=fields.text("preparation", _PLAIN),
         atol=fields.number("atol"),
         inputs=tuple(TensorSpec.from_document(spec) for spec in fields.array("inputs")),
         outputs=tuple(TensorSpec.from_document(spec) for spec in fields.array("outputs")),

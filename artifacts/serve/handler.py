@@ -1,0 +1,105 @@
+"""Open an unpacked artifact and answer requests with it, without knowing any server."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from artifacts.archive import MANIFEST_NAME
+from artifacts.errors import ArtifactRefused, BadRequest
+from artifacts.manifest import Manifest, TensorSpec
+from artifacts.serve.program import PROGRAM_NAME, flatten, load_program
+from artifacts.serve.sampling import dtype_name, torch_dtype
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from artifacts.serve.sampling import Tensors
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A loaded model."""
+
+    manifest: Manifest
+    _program: torch.jit.ScriptModule
+
+    def check(self, inputs: Tensors) -> None:
+        """Raise BadRequest unless names, dtypes and shapes are the manifest's."""
+        expected = [spec.name for spec in self.manifest.inputs]
+        if sorted(inputs) != sorted(expected):
+            raise BadRequest(
+                f"The request has inputs {', '.join(sorted(inputs)) or 'none'}; expected {self._expected()}."
+            )
+        for spec in self.manifest.inputs:
+            tensor = inputs[spec.name]
+            if tuple(tensor.shape) != spec.shape or dtype_name(tensor.dtype) != spec.dtype:
+                got = f"{dtype_name(tensor.dtype)}[{','.join(map(str, tensor.shape))}]"
+                raise BadRequest(f"Input {spec.name} is {got}; expected {spec}.")
+
+    def _expected(self) -> str:
+        return ", ".join(map(str, self.manifest.inputs))
+
+    def predict_batch(self, requests: list[Tensors]) -> list[Tensors]:
+        """Answer each request; programs have fixed shapes, so requests are not stacked."""
+        return [self._predict(request) for request in requests]
+
+    def _predict(self, inputs: Tensors) -> Tensors:
+        with torch.inference_mode():
+            answer = self._program(*(inputs[spec.name] for spec in self.manifest.inputs))
+        names = [spec.name for spec in self.manifest.outputs]
+        return dict(zip(names, flatten(answer), strict=True))
+
+    def read_json(self, document: object) -> Tensors:
+        """Return the tensors of {"inputs": {name: nested lists}}; raises BadRequest."""
+        inputs = document.get("inputs") if isinstance(document, dict) else None
+        if not isinstance(inputs, dict):
+            raise BadRequest(
+                'A request is {"inputs": {name: nested lists}}; ' + f"expected inputs: {self._expected()}."
+            )
+        specs = {spec.name: spec for spec in self.manifest.inputs}
+        if sorted(inputs) != sorted(specs):
+            raise BadRequest(
+                f"The request has inputs {', '.join(sorted(inputs)) or 'none'}; expected {self._expected()}."
+            )
+        return {name: _tensor(values, specs[name]) for name, values in inputs.items()}
+
+
+def _tensor(values: Any, spec: TensorSpec) -> torch.Tensor:
+    try:
+        tensor = torch.tensor(values)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise BadRequest(f"Input {spec.name} is not a regular array: {error}; expected {spec}.") from error
+    wanted = torch_dtype(spec.dtype)
+    if tensor.is_floating_point() and not wanted.is_floating_point:
+        raise BadRequest(f"Input {spec.name} has fractions; expected {spec}.")
+    if not wanted.is_floating_point and wanted is not torch.bool and tensor.numel():
+        limits = torch.iinfo(wanted)
+        if tensor.min() < limits.min or tensor.max() > limits.max:
+            raise BadRequest(f"Input {spec.name} has values outside {spec.dtype}; expected {spec}.")
+    return tensor.to(wanted)
+
+
+def as_json(outputs: Tensors) -> dict[str, Any]:
+    """Return {"outputs": {name: nested lists}}."""
+    return {"outputs": {name: tensor.tolist() for name, tensor in outputs.items()}}
+
+
+def load(directory: Path, threads: int) -> Handler:
+    """Open an unpacked version with this many intra-op threads."""
+    torch.set_num_threads(threads)
+    manifest = Manifest.from_json((directory / MANIFEST_NAME).read_bytes())
+    if manifest.program != "torchscript":
+        raise ArtifactRefused(f"This host cannot run a {manifest.program} program.")
+    return Handler(manifest, load_program(directory / PROGRAM_NAME, manifest.preparation))
+
+
+def parse_json(data: bytes) -> object:
+    """Read a JSON body; raises BadRequest."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"The body is not JSON: {error}.") from error
