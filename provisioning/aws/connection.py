@@ -1,0 +1,106 @@
+"""One session, one region, and a client per service that is made when it is first asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+from provisioning.aws.cloudformation import CloudFormation
+from provisioning.aws.ec2 import Ec2
+from provisioning.aws.ec2_inventory import Ec2Inventory
+from provisioning.aws.iam import Iam
+from provisioning.aws.logs import Logs
+from provisioning.aws.s3 import S3
+from provisioning.aws.sagemaker import SageMaker
+from provisioning.aws.ssm import Ssm
+from provisioning.aws.sts import Sts
+from provisioning.aws.translation import translated
+
+if TYPE_CHECKING:
+    from boto3.session import Session
+
+ATTEMPTS = 6
+CONNECT_TIMEOUT_S = 5
+READ_TIMEOUT_S = 60
+
+
+def open_session(region: str, profile: str | None, endpoint_url: str | None) -> Aws:
+    """Return the bundle of services; raise `CredentialsMissing` when the profile does not exist."""
+    with translated("session:Open"):
+        return Aws(boto3.Session(profile_name=profile, region_name=region), region, endpoint_url)
+
+
+class Aws:
+    """The services of one account in one region."""
+
+    def __init__(self, session: Session, region: str, endpoint_url: str | None = None) -> None:
+        self.region = region
+        self.endpoint_url = endpoint_url
+        self._session = session
+
+    def _config(self, attempts: int = ATTEMPTS) -> Config:
+        return Config(
+            region_name=self.region,
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=READ_TIMEOUT_S,
+            user_agent_extra="amazonei",
+            # A bucket's own host name does not resolve behind a local endpoint.
+            s3={"addressing_style": "path" if self.endpoint_url else "auto"},
+        )
+
+    @cached_property
+    def cloudformation(self) -> CloudFormation:
+        """Stacks and change sets."""
+        return CloudFormation(
+            self._session.client("cloudformation", endpoint_url=self.endpoint_url, config=self._config())
+        )
+
+    @cached_property
+    def ec2(self) -> Ec2:
+        """Offerings, zones, networks and hosts."""
+        return Ec2(self._session.client("ec2", endpoint_url=self.endpoint_url, config=self._config()))
+
+    @cached_property
+    def ec2_inventory(self) -> Ec2Inventory:
+        """Every kind of EC2 resource, by tag."""
+        return Ec2Inventory(
+            self._session.client("ec2", endpoint_url=self.endpoint_url, config=self._config())
+        )
+
+    @cached_property
+    def iam(self) -> Iam:
+        """Roles, instance profiles and policies, by path."""
+        return Iam(self._session.client("iam", endpoint_url=self.endpoint_url, config=self._config()))
+
+    @cached_property
+    def logs(self) -> Logs:
+        """Log groups."""
+        return Logs(self._session.client("logs", endpoint_url=self.endpoint_url, config=self._config()))
+
+    @cached_property
+    def s3(self) -> S3:
+        """Buckets and objects."""
+        return S3(
+            self._session.client("s3", endpoint_url=self.endpoint_url, config=self._config()), self.region
+        )
+
+    @cached_property
+    def sagemaker(self) -> SageMaker:
+        """Endpoints, endpoint configurations and models, with their tags."""
+        return SageMaker(
+            self._session.client("sagemaker", endpoint_url=self.endpoint_url, config=self._config())
+        )
+
+    @cached_property
+    def ssm(self) -> Ssm:
+        """Commands to hosts, documents and parameters."""
+        return Ssm(self._session.client("ssm", endpoint_url=self.endpoint_url, config=self._config()))
+
+    @cached_property
+    def sts(self) -> Sts:
+        """Who is asking. Two attempts only: it is the first call, so a wrong endpoint is told at once."""
+        return Sts(self._session.client("sts", endpoint_url=self.endpoint_url, config=self._config(2)))

@@ -1,0 +1,180 @@
+"""S3: buckets and objects; every upload carries a SHA-256 that S3 checks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from boto3.s3.transfer import TransferConfig
+
+from provisioning.aws.tags import as_mapping
+from provisioning.aws.translation import translated
+from provisioning.errors import AwsError, NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from mypy_boto3_s3 import S3Client
+
+DELETE_BATCH = 1000  # the most DeleteObjects takes
+
+# The CRT client ignores a local endpoint and would call AWS itself (boto3/crt.py).
+CLASSIC = TransferConfig(preferred_transfer_client="classic")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectRecord:
+    """An object's size in bytes and its user metadata."""
+
+    key: str
+    size: int
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectVersion:
+    """One version of an object, or one delete marker."""
+
+    key: str
+    version_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MultipartUpload:
+    """An upload that was begun and neither completed nor aborted; its parts are billed."""
+
+    key: str
+    upload_id: str
+
+
+class S3:
+    """The S3 calls this project makes."""
+
+    def __init__(self, client: S3Client, region: str) -> None:
+        self._client = client
+        self._region = region
+
+    @translated("s3:ListBuckets")
+    def buckets(self) -> tuple[str, ...]:
+        """Return the names of the account's buckets in this region."""
+        pages = self._client.get_paginator("list_buckets").paginate(BucketRegion=self._region)
+        return tuple(bucket["Name"] for page in pages for bucket in page["Buckets"])
+
+    def bucket_tags(self, bucket: str) -> Mapping[str, str]:
+        """Return the bucket's tags; none when it has none or is gone."""
+        try:
+            return self._bucket_tags(bucket)
+        except NotFound:
+            return {}
+
+    @translated("s3:GetBucketTagging")
+    def _bucket_tags(self, bucket: str) -> Mapping[str, str]:
+        return as_mapping(self._client.get_bucket_tagging(Bucket=bucket)["TagSet"])
+
+    def head_object(self, bucket: str, key: str) -> ObjectRecord | None:
+        """Return the object's record, or None."""
+        try:
+            return self._head_object(bucket, key)
+        except NotFound:
+            return None
+
+    @translated("s3:HeadObject")
+    def _head_object(self, bucket: str, key: str) -> ObjectRecord:
+        answer = self._client.head_object(Bucket=bucket, Key=key)
+        return ObjectRecord(key=key, size=answer["ContentLength"], metadata=answer["Metadata"])
+
+    @translated("s3:ListObjectsV2")
+    def keys(self, bucket: str, prefix: str = "") -> tuple[str, ...]:
+        """Return the keys of the objects that begin with the prefix."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return tuple(item["Key"] for page in pages for item in page.get("Contents", []))
+
+    @translated("s3:GetObject")
+    def get_object(self, bucket: str, key: str) -> bytes:
+        """Return the object's bytes, or raise `NotFound`."""
+        return self._client.get_object(Bucket=bucket, Key=key)["Body"].read()
+
+    @translated("s3:PutObject")
+    def put_object(self, bucket: str, key: str, body: bytes) -> None:
+        """Put a small object, over whatever is there."""
+        self._client.put_object(Bucket=bucket, Key=key, Body=body, ChecksumAlgorithm="SHA256")
+
+    def put_object_if_absent(self, bucket: str, key: str, body: bytes) -> bool:
+        """Put a small object unless its key is taken; return whether it was put."""
+        try:
+            self._put_object_if_absent(bucket, key, body)
+        except AwsError as error:
+            if error.aws_code in ("PreconditionFailed", "412"):
+                return False
+            raise
+        return True
+
+    @translated("s3:PutObject")
+    def _put_object_if_absent(self, bucket: str, key: str, body: bytes) -> None:
+        self._client.put_object(
+            Bucket=bucket, Key=key, Body=body, ChecksumAlgorithm="SHA256", IfNoneMatch="*"
+        )
+
+    @translated("s3:PutObject")
+    def upload_file(
+        self, path: Path, bucket: str, key: str, on_bytes: Callable[[int], None] | None = None
+    ) -> None:
+        """Upload a file in parts; `on_bytes` is called with each number of bytes sent, from any thread."""
+        self._client.upload_file(
+            str(path),
+            bucket,
+            key,
+            ExtraArgs={"ChecksumAlgorithm": "SHA256"},
+            Callback=on_bytes,
+            Config=CLASSIC,
+        )
+
+    @translated("s3:ListObjectVersions")
+    def versions(self, bucket: str) -> tuple[ObjectVersion, ...]:
+        """Return all versions of all objects, delete markers included."""
+        pages = self._client.get_paginator("list_object_versions").paginate(Bucket=bucket)
+        return tuple(
+            ObjectVersion(key=entry["Key"], version_id=entry["VersionId"])
+            for page in pages
+            for entry in (*page.get("Versions", []), *page.get("DeleteMarkers", []))
+        )
+
+    @translated("s3:DeleteObjects")
+    def delete_objects(self, bucket: str, versions: Sequence[ObjectVersion]) -> None:
+        """Delete up to `DELETE_BATCH` versions; raise `AwsError` when S3 kept any of them."""
+        answer = self._client.delete_objects(
+            Bucket=bucket,
+            Delete={
+                "Objects": [{"Key": entry.key, "VersionId": entry.version_id} for entry in versions],
+                "Quiet": True,
+            },
+        )
+        # S3 answers 200 also when it deleted nothing.
+        for refused in answer.get("Errors", []):
+            raise AwsError(
+                f"S3 kept {refused.get('Key')} in {bucket}: {refused.get('Code')}: {refused.get('Message')}",
+                "Look at the bucket's policy and object locks.",
+                operation="s3:DeleteObjects",
+                aws_code=refused.get("Code", ""),
+            )
+
+    @translated("s3:ListMultipartUploads")
+    def multipart_uploads(self, bucket: str) -> tuple[MultipartUpload, ...]:
+        """Return the uploads that were neither completed nor aborted."""
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket)
+        return tuple(
+            MultipartUpload(key=upload["Key"], upload_id=upload["UploadId"])
+            for page in pages
+            for upload in page.get("Uploads", [])
+        )
+
+    @translated("s3:AbortMultipartUpload")
+    def abort_multipart_upload(self, bucket: str, upload: MultipartUpload) -> None:
+        """Abort the upload and drop its parts."""
+        self._client.abort_multipart_upload(Bucket=bucket, Key=upload.key, UploadId=upload.upload_id)
+
+    @translated("s3:DeleteBucket")
+    def delete_bucket(self, bucket: str) -> None:
+        """Delete an empty bucket."""
+        self._client.delete_bucket(Bucket=bucket)
