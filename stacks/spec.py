@@ -17,10 +17,30 @@ NAME_PATTERN = re.compile(r"[a-z](?:[a-z0-9-]{0,29}[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSpec:
-    """An existing VPC and its subnets; both empty means a new private VPC."""
+    """An existing VPC and its subnets; all empty means a new private VPC.
+
+    The first two subnets are the `first` and the `second` zone that hosts may be placed in.
+    """
 
     vpc_id: str | None = None
     subnet_ids: tuple[str, ...] = ()
+    route_table_ids: tuple[str, ...] = ()  # of those subnets; known, the S3 gateway can be created
+
+    def __post_init__(self) -> None:
+        if self.vpc_id is None and (self.subnet_ids or self.route_table_ids):
+            raise BadRequest("Subnets are named without their VPC.", "Name the VPC as well: --vpc-id.")
+        if self.vpc_id is not None and not self.subnet_ids:
+            raise BadRequest(f"VPC {self.vpc_id} is named without subnets.", "Name one or two: --subnet-id.")
+        for prefix, identifier in self._identifiers():
+            if not re.fullmatch(rf"{prefix}-[0-9a-f]+", identifier):
+                raise BadRequest(f"{identifier!r} is not an id of the form {prefix}-0123abcd.", "Check it.")
+
+    def _identifiers(self) -> tuple[tuple[str, str], ...]:
+        return (
+            *(("vpc", identifier) for identifier in (self.vpc_id,) if identifier is not None),
+            *(("subnet", identifier) for identifier in self.subnet_ids),
+            *(("rtb", identifier) for identifier in self.route_table_ids),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +54,12 @@ class HostSpec:
     elastic_inference: str | None = None  # the EI type to attach, e.g. "eia2.medium"
     count: int = 1
     volume_gib: int = 100
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise BadRequest(
+                f"{self.count} hosts of {self.accelerator} cannot be made.", "Ask for 1 or more."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,53 @@
+# The lines above say which host this is: deployment, accelerator, interpreter, ttl_s.
+# Emulated hosts run this too, as an unprivileged user: they own their directory and nothing else.
+set -eu
+
+home=${AMAZONEI_HOME:-/opt/amazonei}
+metadata=http://169.254.169.254/latest
+
+emulated() { [ -n "${AMAZONEI_EMULATED:-}" ]; }
+root() { [ "$(id -u)" -eq 0 ]; }
+amazon_linux() { grep -q '^ID="\{0,1\}amzn' /etc/os-release 2>/dev/null; }
+
+# Shutting down terminates this instance, also when the laptop that made it is closed.
+arm_expiry() {
+    systemd-run --unit=amazonei-expiry --on-active="${ttl_s}s" systemctl poweroff
+}
+
+create_user() {
+    id amazonei >/dev/null 2>&1 ||
+        useradd --system --home-dir "$home" --shell /usr/sbin/nologin amazonei
+}
+
+install_python() {
+    [ -x "$interpreter" ] || command -v python3.11 >/dev/null 2>&1 || dnf -y -q install python3.11
+}
+
+instance_id() {
+    if [ -n "${AMAZONEI_INSTANCE_ID:-}" ]; then
+        printf '%s' "$AMAZONEI_INSTANCE_ID"
+        return
+    fi
+    token=$(curl -fsS --noproxy '*' --retry 5 -X PUT \
+        -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$metadata/api/token")
+    curl -fsS --noproxy '*' --retry 5 -H "X-aws-ec2-metadata-token: $token" "$metadata/meta-data/instance-id"
+}
+
+json_string() { printf '"%s"' "$(printf '%s' "$1" | sed 's/[\\"]/\\&/g')"; }
+
+write_facts() {
+    identity=$(instance_id)
+    python=$interpreter
+    if emulated; then python=${AMAZONEI_PYTHON:-$interpreter}; fi
+    printf '{"accelerator": %s, "deployment": %s, "instance_id": %s, "interpreter": %s}\n' \
+        "$(json_string "$accelerator")" "$(json_string "$deployment")" \
+        "$(json_string "$identity")" "$(json_string "$python")" >"$home/host.json.new"
+    mv "$home/host.json.new" "$home/host.json"
+}
+
+# The timer comes first: a host that fails to prepare must still go away.
+emulated || arm_expiry
+mkdir -p "$home"
+if root && ! emulated; then create_user; fi
+write_facts
+if amazon_linux && ! emulated; then install_python; fi

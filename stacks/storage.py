@@ -1,0 +1,80 @@
+"""The bucket that artifacts travel through, to the hosts and back."""
+
+from __future__ import annotations
+
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+REQUEST_DAYS = 7
+RESULT_DAYS = 30
+
+
+class ArtifactBucket(Construct):
+    """An encrypted, versioned, private bucket that answers over TLS only and forgets in time.
+
+    It is left to whoever tears down to empty it: CloudFormation refuses to delete a bucket with
+    objects, and a custom resource that empties it would be one more thing to leave behind.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str) -> None:
+        super().__init__(scope, construct_id)
+        bucket = s3.CfnBucket(
+            self,
+            "Bucket",
+            bucket_encryption=_encryption(),
+            lifecycle_configuration=s3.CfnBucket.LifecycleConfigurationProperty(rules=_lifecycle()),
+            ownership_controls=s3.CfnBucket.OwnershipControlsProperty(
+                rules=[s3.CfnBucket.OwnershipControlsRuleProperty(object_ownership="BucketOwnerEnforced")]
+            ),
+            public_access_block_configuration=s3.CfnBucket.PublicAccessBlockConfigurationProperty(
+                block_public_acls=True,
+                block_public_policy=True,
+                ignore_public_acls=True,
+                restrict_public_buckets=True,
+            ),
+            versioning_configuration=s3.CfnBucket.VersioningConfigurationProperty(status="Enabled"),
+        )
+        self.name = bucket.ref
+        self.arn = bucket.attr_arn
+        s3.CfnBucketPolicy(self, "Policy", bucket=self.name, policy_document=_tls_only(self.arn))
+
+
+def _encryption() -> s3.CfnBucket.BucketEncryptionProperty:
+    by_default = s3.CfnBucket.ServerSideEncryptionByDefaultProperty(sse_algorithm="AES256")
+    rule = s3.CfnBucket.ServerSideEncryptionRuleProperty(server_side_encryption_by_default=by_default)
+    return s3.CfnBucket.BucketEncryptionProperty(server_side_encryption_configuration=[rule])
+
+
+def _lifecycle() -> list[s3.CfnBucket.RuleProperty]:
+    return [
+        s3.CfnBucket.RuleProperty(
+            id="forget-unfinished-and-replaced",
+            status="Enabled",
+            abort_incomplete_multipart_upload=s3.CfnBucket.AbortIncompleteMultipartUploadProperty(
+                days_after_initiation=1
+            ),
+            noncurrent_version_expiration=s3.CfnBucket.NoncurrentVersionExpirationProperty(noncurrent_days=1),
+        ),
+        _expiry("forget-requests", "artifacts/requests/", REQUEST_DAYS),
+        _expiry("forget-results", "results/", RESULT_DAYS),
+    ]
+
+
+def _expiry(name: str, prefix: str, days: int) -> s3.CfnBucket.RuleProperty:
+    return s3.CfnBucket.RuleProperty(id=name, status="Enabled", prefix=prefix, expiration_in_days=days)
+
+
+def _tls_only(bucket_arn: str) -> dict[str, object]:
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "TlsOnly",
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "s3:*",
+                "Resource": [bucket_arn, f"{bucket_arn}/*"],
+                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+            }
+        ],
+    }
