@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from artifacts.errors import BadRequest
 
 NAME_PATTERN = re.compile(r"[a-z](?:[a-z0-9-]{0,29}[a-z0-9])?")
+REGION_PATTERN = re.compile(r"[a-z]{2,3}(?:-[a-z]+){1,2}-[0-9]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,8 @@ class DeploymentSpec:
                 f"{self.name!r} cannot name a deployment",
                 "Use 1 to 31 lower-case letters, digits and hyphens, starting with a letter.",
             )
+        if not REGION_PATTERN.fullmatch(self.region):
+            raise BadRequest(f"{self.region!r} is not a region.", "Name one like us-west-2.")
         if not self.hosts:
             raise BadRequest("A deployment needs at least one accelerator.", "Pass --accelerator.")
         names = [host.accelerator for host in self.hosts]

@@ -1,0 +1,138 @@
+"""The part of `amazonei.toml` that says what is deployed; the command line and the CDK share it."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from artifacts.errors import BadRequest
+from artifacts.targets import Family, Target, find
+from stacks.durations import parse_duration
+from stacks.spec import DeploymentSpec, HostSpec, NetworkSpec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEFAULT_NAME = "amazonei"
+DEFAULT_TTL = "8h"
+DEFAULT_ACCELERATOR = "inf1.xlarge"
+ELASTIC_INFERENCE_HOST = "m5.xlarge"
+
+# Every key the file may have, by table; the keys of [model], [benchmark] and [budget] are checked
+# by the rooms they belong to.
+KNOWN_KEYS: Mapping[str, tuple[str, ...]] = {
+    "": ("name", "region", "ttl", "key_name", "model", "network", "targets", "benchmark", "budget"),
+    "network": ("vpc_id", "subnet_ids", "route_table_ids"),
+    "targets": ("accelerator", "instance_type", "count"),
+}
+
+
+def read_document(path: Path) -> Mapping[str, object]:
+    """Return the tables of a file; raises BadRequest when it is missing or is not TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadRequest(f"There is no file {path}.", "Name one with --config.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"{path} is not valid TOML: {error}.", "Correct that line.") from error
+
+
+def parse_deployment(document: Mapping[str, object]) -> DeploymentSpec:
+    """Return the deployment a document describes; raises BadRequest for what cannot be meant."""
+    reject_unknown(document, KNOWN_KEYS[""], "")
+    region = text(document, "region", "")
+    if region is None:
+        raise BadRequest("No region is given.", 'Pass --region, or write region = "us-west-2" in the file.')
+    return DeploymentSpec(
+        name=text(document, "name", "") or DEFAULT_NAME,
+        region=region,
+        hosts=_hosts(document),
+        network=_network(document),
+        key_name=text(document, "key_name", ""),
+        ttl_s=parse_duration(text(document, "ttl", "") or DEFAULT_TTL),
+    )
+
+
+def host_for(target: Target, *, instance_type: str | None = None, count: int = 1) -> HostSpec:
+    """Return the hosts that carry a target; only an Elastic Inference one leaves a choice of their type."""
+    attached = target.family is Family.ELASTIC_INFERENCE
+    own_type = target.instance_type or ELASTIC_INFERENCE_HOST
+    if not attached and instance_type not in {None, own_type}:
+        raise BadRequest(
+            f"{target.name} is its own host, it cannot hang on {instance_type}.",
+            "Leave the instance type out; it is the host of Elastic Inference accelerators.",
+        )
+    return HostSpec(
+        accelerator=target.name,
+        instance_type=instance_type or own_type,
+        image_parameter=target.image_parameter,
+        interpreter=target.interpreter,
+        elastic_inference=target.name if attached else None,
+        count=count,
+    )
+
+
+def reject_unknown(document: Mapping[str, object], known: Sequence[str], where: str) -> None:
+    """Raise BadRequest for the first key that is not known, naming the nearest one that is."""
+    for key in document:
+        if key not in known:
+            nearest = difflib.get_close_matches(key, known, n=1)
+            hint = f"Did you mean {nearest[0]!r}?" if nearest else f"Known here: {', '.join(known)}."
+            raise BadRequest(f"Unknown key {key!r}{_in(where)}.", hint)
+
+
+def text(document: Mapping[str, object], key: str, where: str) -> str | None:
+    """Return a string of a table, or None; raises BadRequest when it is something else."""
+    value = document.get(key)
+    if value is None or (isinstance(value, str) and value):
+        return value
+    raise BadRequest(f"{key!r}{_in(where)} is not a string with something in it.", f'Write {key} = "...".')
+
+
+def table(document: Mapping[str, object], key: str) -> Mapping[str, object]:
+    """Return a table of the document, empty when it is not there; raises BadRequest when it is none."""
+    value = document.get(key, {})
+    if isinstance(value, Mapping):
+        return value
+    raise BadRequest(f"{key!r} is not a table.", f"Write a line [{key}] and its keys below it.")
+
+
+def _network(document: Mapping[str, object]) -> NetworkSpec:
+    network = table(document, "network")
+    reject_unknown(network, KNOWN_KEYS["network"], "network")
+    return NetworkSpec(
+        vpc_id=text(network, "vpc_id", "network"),
+        subnet_ids=_texts(network, "subnet_ids", "network"),
+        route_table_ids=_texts(network, "route_table_ids", "network"),
+    )
+
+
+def _hosts(document: Mapping[str, object]) -> tuple[HostSpec, ...]:
+    rows = document.get("targets", [{"accelerator": DEFAULT_ACCELERATOR}])
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+        raise BadRequest("'targets' is not a list of tables.", "Write [[targets]] above each accelerator.")
+    return tuple(_host(row) for row in rows)
+
+
+def _host(row: Mapping[str, object]) -> HostSpec:
+    reject_unknown(row, KNOWN_KEYS["targets"], "targets")
+    accelerator = text(row, "accelerator", "targets")
+    if accelerator is None:
+        raise BadRequest("A table [[targets]] names no accelerator.", 'Write accelerator = "inf2.xlarge".')
+    count = row.get("count", 1)
+    if not isinstance(count, int) or isinstance(count, bool):
+        raise BadRequest("'count' in [targets] is not a whole number.", "Write count = 2.")
+    return host_for(find(accelerator), instance_type=text(row, "instance_type", "targets"), count=count)
+
+
+def _texts(document: Mapping[str, object], key: str, where: str) -> tuple[str, ...]:
+    value = document.get(key, [])
+    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    raise BadRequest(f"{key!r}{_in(where)} is not a list of strings.", f'Write {key} = ["..."].')
+
+
+def _in(where: str) -> str:
+    return f" in [{where}]" if where else ""
