@@ -1,0 +1,29 @@
+"""The emulator's process: python -m provisioning.emulator --state-dir DIR --port N."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from artifacts.errors import AmazoneiError
+from provisioning.emulator.server import serve
+from provisioning.emulator.state import StateDirectory
+
+
+def main() -> int:
+    """Serve until told to stop; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m provisioning.emulator")
+    parser.add_argument("--state-dir", type=Path, required=True)
+    parser.add_argument("--port", type=int, default=0)
+    options = parser.parse_args()
+    try:
+        serve(StateDirectory(options.state_dir.absolute()), options.port)
+    except AmazoneiError as error:
+        sys.stderr.write(f"{error.message} {error.hint}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""What the emulator adds to moto's own state, in the process that serves it.
+
+moto keeps its state in module-level backends that its request handlers reach by name; the corrections of
+those handlers reach the hosts the same way, through the one data centre opened in the process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from provisioning.emulator.hypervisor import Hypervisor
+    from provisioning.emulator.run_command import RunCommand
+
+
+@dataclass(frozen=True, slots=True)
+class DataCenter:
+    """The hosts and the commands of the emulator."""
+
+    hypervisor: Hypervisor
+    run_command: RunCommand
+
+
+_opened: list[DataCenter] = []
+
+
+def open_for_business(center: DataCenter) -> None:
+    """Make this the process's data centre."""
+    _opened[:] = [center]
+
+
+def current() -> DataCenter | None:
+    """Return the process's data centre, or None in a process that serves no hosts."""
+    return _opened[0] if _opened else None

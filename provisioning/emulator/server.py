@@ -1,0 +1,112 @@
+"""The emulator's server: moto behind the access gate, on the loopback, with the strict layer installed."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import socket
+import string
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from moto import settings
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import make_server
+
+from artifacts.errors import BadRequest
+from provisioning.emulator import datacenter, processes, strict
+from provisioning.emulator.command_output import upload
+from provisioning.emulator.correction import install_all
+from provisioning.emulator.gate import AccessGate
+from provisioning.emulator.host import Site
+from provisioning.emulator.hypervisor import Hypervisor
+from provisioning.emulator.run_command import RunCommand
+from provisioning.emulator.state import Running
+
+if TYPE_CHECKING:
+    from werkzeug.serving import BaseWSGIServer
+
+    from provisioning.emulator.state import StateDirectory
+
+_LOOPBACK = "127.0.0.1"
+_KEY_ALPHABET = string.ascii_uppercase + "234567"
+
+
+def serve(state: StateDirectory, port: int) -> None:
+    """Serve until SIGTERM or SIGINT, then end every host; raises `BadRequest` when the port is taken."""
+    state.prepare()
+    install_all(strict.corrections())
+    with _listen(port) as listener:
+        running = _identity(state, listener.getsockname()[1])
+        center = _data_center(running, state)
+        datacenter.open_for_business(center)
+        server = _server(listener, running)
+        _stop_on_signals(server)
+        state.write(running)
+        server.serve_forever()
+        center.hypervisor.shut_down()
+        state.forget()
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        return socket.create_server((_LOOPBACK, port), backlog=128)
+    except OSError as error:
+        raise BadRequest(
+            f"Port {port} cannot be had: {error.strerror}.", "Choose another, or 0 for a free one."
+        ) from error
+
+
+def _identity(state: StateDirectory, port: int) -> Running:
+    process = processes.current()
+    return Running(
+        # moto's CloudFormation looks for the word "localhost" in template URLs.
+        endpoint_url=f"http://localhost:{port}",
+        pid=process.pid,
+        started=process.started,
+        port=port,
+        log=state.log,
+        access_key="AKIA" + "".join(secrets.choice(_KEY_ALPHABET) for _ in range(16)),
+        secret_key=secrets.token_urlsafe(30),
+        state_dir=state.path,
+    )
+
+
+def _data_center(running: Running, state: StateDirectory) -> datacenter.DataCenter:
+    site = Site(
+        hosts=state.hosts,
+        endpoint_url=running.endpoint_url,
+        access_key=running.access_key,
+        secret_key=running.secret_key,
+        interpreter=Path(sys.executable),
+    )
+    return datacenter.DataCenter(Hypervisor(site, running.port), RunCommand(upload))
+
+
+def _server(listener: socket.socket, running: Running) -> BaseWSGIServer:
+    # No web page has business here; the gate refuses them, and nothing invites them either.
+    settings.DISABLE_GLOBAL_CORS = True
+    application = AccessGate(DomainDispatcherApplication(create_backend_app), running.access_key)
+    return make_server(
+        _LOOPBACK,
+        running.port,
+        application,
+        threaded=True,
+        request_handler=MotoRequestHandler,
+        fd=listener.fileno(),
+    )
+
+
+def _stop_on_signals(server: BaseWSGIServer) -> None:
+    def stop(*_: object) -> None:
+        # shutdown() waits for the loop that this handler interrupts, so another thread must call it.
+        threading.Thread(target=server.shutdown, daemon=True).start()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
