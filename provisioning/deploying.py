@@ -14,6 +14,7 @@ from artifacts.errors import BadRequest
 from provisioning.aws.cloudformation import ChangeSetRequest
 from provisioning.deployment import TAG_DEPLOYMENT
 from provisioning.errors import NotFound, StackFailed
+from provisioning.ownership import is_own
 from provisioning.waiting import DeadlinePassed, wait_for
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 CHANGE_SET_DEADLINE_S = 5 * 60.0
 STACK_DEADLINE_S = 45 * 60.0  # a Trainium host alone may take over 15 minutes to terminate
 
-REVIEW = "REVIEW_IN_PROGRESS"
 DEPLOYED = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE"})
 # Such a stack cannot be updated, only deleted.
 STILLBORN = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"})
@@ -148,20 +148,19 @@ class Follower:
 def _clear_the_way(request: StackRequest, follower: Follower) -> Literal["CREATE", "UPDATE"]:
     """Let a running operation end and remove a stillborn stack; return the kind of change set to make."""
     stack = _own_stack(follower.aws, request)
-    if stack is not None and stack.status != REVIEW and stack.status.endswith("_IN_PROGRESS"):
+    if stack is not None and stack.in_progress:
         stack = _settled(request, follower)
     if stack is not None and stack.status in STILLBORN:
         refuse_protected(stack, follower.aws.region)
         _delete(stack, follower)
         stack = None
-    return "CREATE" if stack is None or stack.status == REVIEW else "UPDATE"
+    return "CREATE" if stack is None or stack.in_review else "UPDATE"
 
 
 def _own_stack(aws: Aws, request: StackRequest) -> StackRecord | None:
     stack = aws.cloudformation.describe_stack(request.name)
     deployment = request.tags[TAG_DEPLOYMENT]
-    # A stack in review has no resources, and its tags may still be on the change set only.
-    if stack is None or stack.deployment == deployment or (stack.status == REVIEW and not stack.tags):
+    if stack is None or is_own(aws, stack, deployment):
         return stack
     raise BadRequest(
         f"Stack {request.name} exists in {aws.region} and is not part of deployment {deployment}; "
@@ -175,7 +174,7 @@ def _settled(request: StackRequest, follower: Follower) -> StackRecord | None:
 
     def look() -> tuple[StackRecord | None] | None:
         stack = follower.aws.cloudformation.describe_stack(request.name)
-        return None if stack is not None and stack.status.endswith("_IN_PROGRESS") else (stack,)
+        return None if stack is not None and stack.in_progress else (stack,)
 
     try:
         return wait_for(
@@ -218,7 +217,7 @@ def _withdraw(request: StackRequest, change_set: ChangeSetRecord, kind: str, fol
     """Drop a refused change set, and the empty stack that came with it."""
     follower.aws.cloudformation.delete_change_set(request.name, change_set.name)
     stack = follower.aws.cloudformation.describe_stack(request.name)
-    if kind == "CREATE" and stack is not None and stack.status == REVIEW:
+    if kind == "CREATE" and stack is not None and stack.in_review:
         _delete(stack, follower)
 
 

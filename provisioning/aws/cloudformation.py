@@ -40,6 +40,16 @@ class StackRecord:
         """The deployment its tag names."""
         return self.tags.get(TAG_DEPLOYMENT)
 
+    @property
+    def in_review(self) -> bool:
+        """Whether there is nothing of it yet but a change set that was never executed."""
+        return self.status == "REVIEW_IN_PROGRESS"
+
+    @property
+    def in_progress(self) -> bool:
+        """Whether an operation on it is running."""
+        return self.status.endswith("_IN_PROGRESS") and not self.in_review
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackEvent:

@@ -202,6 +202,19 @@ class Ec2:
             for interface in page["NetworkInterfaces"]
         )
 
+    @translated("ec2:DescribeVpcEndpoints")
+    def endpoint_interfaces(self, vpc_id: str) -> frozenset[str]:
+        """Return the ids of the network interfaces that belong to the VPC's endpoints."""
+        pages = self._client.get_paginator("describe_vpc_endpoints").paginate(
+            Filters=[{"Name": "vpc-id", "Values": [vpc_id]}]
+        )
+        return frozenset(
+            interface
+            for page in pages
+            for endpoint in page["VpcEndpoints"]
+            for interface in endpoint.get("NetworkInterfaceIds", [])
+        )
+
 
 def _subnet(answer: SubnetTypeDef) -> SubnetRecord:
     return SubnetRecord(
