@@ -1,0 +1,45 @@
+# One command each. CI calls what the README names: `make test` and `make check`.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+
+.PHONY: demo test check bench nightly clean help
+
+help:            ## Say what there is.
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
+
+demo: $(INSTALLED)  ## Run the whole job on the embedded AWS, from a trained model to a report.
+	$(BIN)/amazonei run --emulate examples/minilm.toml
+	$(BIN)/amazonei audit --emulate --name minilm
+	$(BIN)/amazonei emulator stop
+
+test: $(INSTALLED_DEV)  ## Run the test suite.
+	$(BIN)/python -m pytest -m "not nightly"
+
+check: $(INSTALLED_DEV)  ## Format, lint and types, code and tests.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(INSTALLED_DEV)  ## Measure what we promise about speed, against the named peer in the same run.
+	$(BIN)/python -m tests.bench.startup
+
+nightly: $(INSTALLED_DEV)  ## Run the long campaigns.
+	$(BIN)/python -m pytest -m nightly
+
+clean:           ## Remove everything that was made here.
+	rm -rf $(VENV) build cdk.out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): $(VENV)/bin/python requirements.txt constraints.txt pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+$(INSTALLED_DEV): $(INSTALLED) requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
+	touch $@

@@ -1,0 +1,95 @@
+"""Measure what the hosts serve, from inside the network: the load is generated on the host itself.
+
+A private host has no address a laptop could reach, and a laptop's network would be in every sample. The
+generator therefore runs beside the server, and every result says so.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from artifacts.errors import BadRequest
+from artifacts.measure.protocol import Protocol
+from artifacts.serve.requests import BenchmarkRequest, InvokeRequest
+from provisioning.operations import Operation, operate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from provisioning.operations import HostCalls
+
+INVOKE_TIMEOUT_S = 120
+# On top of the protocol's own longest duration: building payloads, searching, uploading the samples.
+BENCHMARK_ALLOWANCE_S = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One host's measurement document, and its raw samples as compressed JSON."""
+
+    instance_id: str
+    measurement: dict[str, Any]
+    samples: bytes
+
+
+def benchmark(calls: HostCalls, accelerator: str, protocol: Protocol) -> tuple[Measured, ...]:
+    """Measure every host of the accelerator; raise `HostFailed` when one could not be measured."""
+    request = BenchmarkRequest(id=uuid.uuid4().hex, protocol=protocol.to_json())
+    timeout_s = int(longest_s(protocol)) + BENCHMARK_ALLOWANCE_S
+    operation = Operation(name="benchmark", request=request, timeout_s=timeout_s)
+    responses = operate(calls, accelerator, operation)
+    return tuple(
+        Measured(
+            instance_id=instance_id,
+            measurement=response["measurement"],
+            samples=calls.aws.s3.get_object(
+                calls.deployment.bucket, f"results/{request.id}/{instance_id}.samples.json.gz"
+            ),
+        )
+        for instance_id, response in sorted(responses.items())
+    )
+
+
+def longest_s(protocol: Protocol) -> float:
+    """Return a bound on how long the protocol can take, in seconds, when every phase runs to its cap."""
+    settings = protocol.settings
+    point_s = protocol.duration_s or settings.point_cap_s
+    doublings = protocol.max_concurrency.bit_length()
+    # A run that found its rate confirms it up to three times.
+    return (
+        settings.warm_up_cap_s
+        + settings.closed_s * doublings
+        + point_s * settings.probes
+        + 3 * max(settings.confirm_s, point_s)
+    )
+
+
+def invoke(calls: HostCalls, accelerator: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Send one request to the served model on the first host that answers; return its response."""
+    request = InvokeRequest(id=uuid.uuid4().hex, body=dict(body))
+    operation = Operation(name="invoke", request=request, timeout_s=INVOKE_TIMEOUT_S)
+    responses = operate(calls, accelerator, operation)
+    return responses[min(responses)]
+
+
+def read_body(path: Path | None, seed: int | None, stdin: str | None = None) -> dict[str, Any]:
+    """Return the request body from a JSON file (or `stdin`), or ask for a random one; `BadRequest` else."""
+    if seed is not None:
+        return {"random": seed}
+    if path is None and stdin is None:
+        raise BadRequest("Nothing to send.", "Pass --input-file request.json, or --random.")
+    where = "standard input" if stdin is not None else str(path)
+    try:
+        text = stdin if stdin is not None or path is None else path.read_text(encoding="utf-8")
+        document = json.loads(text or "")
+    except OSError as error:
+        raise BadRequest(f"{where} cannot be read: {error.strerror}.", "Check the path.") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BadRequest(f"{where} is not JSON: {error}", 'Send {"inputs": {"name": [[...]]}}.') from None
+    if not isinstance(document, dict) or not isinstance(document.get("inputs"), dict):
+        raise BadRequest(f'{where} has no "inputs" object.', 'Send {"inputs": {"name": [[...]]}}.')
+    return document

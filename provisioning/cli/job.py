@@ -1,0 +1,222 @@
+"""`amazonei run`: the whole job over one or many targets, always ending in teardown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from provisioning.cli.options import Context, shared_options
+from provisioning.cli.provision import accept, make_plan, plan_text, refuse_leftovers, wanted_spec
+
+if TYPE_CHECKING:
+    from artifacts.compile.request import CompileRequest, CompileResult
+    from artifacts.measure.protocol import Protocol
+    from artifacts.measure.results import Results, TargetResult
+    from provisioning.audit import Leftover
+    from provisioning.aws import Aws
+    from provisioning.plan import SetupPlan
+    from provisioning.ranking import Ranking
+    from provisioning.results import ResultsFolder
+    from provisioning.run import Stage
+
+
+@click.command()
+@click.argument("configuration", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--budget", type=click.FloatRange(min=0, min_open=True), help="Spend at most this many USD.")
+@click.option("--keep", is_flag=True, help="Leave the deployment standing at the end.")
+@click.option("--resume", is_flag=True, help="Skip targets whose results are on disk already.")
+@click.option("--yes", is_flag=True, help="Accept the plan without the question.")
+@click.option("--allow-retired", is_flag=True, help="With --emulate: allow accelerators AWS has retired.")
+@shared_options
+def run(
+    context: Context, *, budget: float | None, keep: bool, resume: bool, yes: bool, allow_retired: bool
+) -> None:
+    """Compile, set up, ship, measure and rank what CONFIGURATION asks for, then remove everything.
+
+    \b
+    Examples:
+      amazonei run --emulate examples/digits.toml
+      amazonei run --budget 5 --region us-west-2 amazonei.toml
+    """
+    job = plan_job(context, budget, allow_retired=allow_retired)
+    # Nothing an emulated plan makes costs anything, so there is nothing to accept.
+    accept(context, plan_text(context.console, job.plan), yes=yes or context.settings.emulate)
+    stage = _stage(context)
+    from provisioning.run import compile_all
+
+    compiled = compile_all(job.requests, stage)
+    try:
+        targets = measure_all(context, job, compiled, resume=resume)
+    except BaseException as error:
+        # Whatever happened, nothing may stay behind; what could not be removed matters more than why.
+        if not keep:
+            refuse_leftovers(context, remove(context, job.aws))
+        if isinstance(error, KeyboardInterrupt):
+            raise _interrupted(context, keep=keep) from None
+        raise
+    left = None if keep else remove(context, job.aws)
+    answer(context, job, tuple(targets), left)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedJob:
+    """A job that was planned: what would be made, compiled and measured."""
+
+    plan: SetupPlan
+    aws: Aws
+    requests: tuple[CompileRequest, ...]
+    protocol: Protocol
+    model: str
+    traffic_rps: float | None
+    work_dir: Path
+
+
+def plan_job(context: Context, budget: float | None, *, allow_retired: bool) -> PlannedJob:
+    """Check the whole configuration and plan the deployment; nothing is made."""
+    from artifacts.measure.protocol import Protocol
+    from provisioning.budget import check_budget
+    from provisioning.compiling import compile_request
+    from provisioning.config import parse_benchmark, parse_budget, parse_model
+    from provisioning.settings import default_work_dir
+
+    model = parse_model(context.document)
+    measuring = parse_benchmark(context.document)
+    limit = budget if budget is not None else parse_budget(context.document)
+    protocol = Protocol.from_json(measuring.protocol_document())
+    spec = wanted_spec(context, {}, allow_retired=allow_retired)
+    wanted = {"inputs": (), "atol": None, "method": None, "out": None}
+    requests = tuple(
+        compile_request(context.document, context.settings, None, wanted | {"target": host.accelerator})
+        for host in spec.hosts
+    )
+    plan, aws = make_plan(context, spec)
+    check_budget(plan, protocol, limit)
+    return PlannedJob(
+        plan=plan,
+        aws=aws,
+        requests=requests,
+        protocol=protocol,
+        model=model.source,
+        traffic_rps=measuring.traffic_rps,
+        work_dir=default_work_dir(context.settings.name),
+    )
+
+
+def measure_all(
+    context: Context, job: PlannedJob, compiled: tuple[CompileResult, ...], *, resume: bool
+) -> list[TargetResult]:
+    """Set up the deployment and measure target after target: they would disturb each other at once."""
+    from provisioning.cli.session import host_calls
+    from provisioning.deployment import observe_deployment
+    from provisioning.run import Measuring, measure_target
+    from provisioning.setup import perform
+    from provisioning.waiting import SystemClock
+
+    folder = _folder(context, job)
+    kept = {each.target: folder.finished(each.target, each.digest) if resume else None for each in compiled}
+    if all(result is not None for result in kept.values()):
+        return [result for result in kept.values() if result is not None]
+    with context.console.activity(f"setting up {job.plan.spec.name}"):
+        perform(job.plan, job.aws, SystemClock(), context.console.detail)
+    calls = host_calls(context, job.aws, observe_deployment(job.aws, job.plan.spec.name))
+    measuring = Measuring(protocol=job.protocol, folder=folder, stage=_stage(context))
+    return [
+        kept[host.accelerator] or measure_target(calls, host, artifact, measuring)
+        for host, artifact in zip(job.plan.spec.hosts, compiled, strict=True)
+    ]
+
+
+def _folder(context: Context, job: PlannedJob) -> ResultsFolder:
+    from provisioning.results import ResultsFolder
+
+    return ResultsFolder(
+        folder=job.work_dir / "results",
+        deployment=context.settings.name,
+        region=context.settings.region,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        model=job.model,
+    )
+
+
+def _stage(context: Context) -> Stage:
+    from provisioning.run import Stage
+
+    return Stage(activity=context.console.activity, say=context.console.detail)
+
+
+def remove(context: Context, aws: Aws) -> tuple[Leftover, ...]:
+    """Remove the deployment and return what AWS still shows of it when asked again."""
+    from provisioning import teardown
+    from provisioning.audit import audit
+    from provisioning.waiting import SystemClock
+
+    name = context.settings.name
+    with context.console.activity(f"tearing {name} down"):
+        steps = teardown.plan_teardown(teardown.observe(aws, name))
+        teardown.perform(aws, steps, say=context.console.detail, clock=SystemClock())
+    with context.console.activity("asking AWS what is left"):
+        return audit(aws, name)
+
+
+def _interrupted(context: Context, *, keep: bool) -> Exception:
+    from provisioning.errors import Interrupted
+
+    path = context.settings.config
+    again = f"amazonei run --resume {path if path else ''}".rstrip()
+    return Interrupted(
+        "Interrupted; " + ("what was made still stands." if keep else "what had been made was removed."),
+        f"Go on with: {again}{' --emulate' if context.settings.emulate else ''}",
+    )
+
+
+def answer(
+    context: Context, job: PlannedJob, targets: tuple[TargetResult, ...], left: tuple[Leftover, ...] | None
+) -> None:
+    """Rank, write the report and print the result; raise when something failed or is left behind."""
+    from artifacts.measure.results import save
+    from provisioning.cli.measuring import rank_results, ranking_text, write_report
+
+    results = _folder(context, job).document(targets)
+    path = job.work_dir / "results.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save(results, path)
+    ranking = rank_results(results, job.traffic_rps)
+    report = write_report(results, ranking, job.work_dir / "report.html", teardown=_verdict(left))
+    context.console.say(f"results: {path}\nreport:  {report}")
+    document = _document(context, results, ranking, report, left)
+    context.console.answer(document, lambda: ranking_text(context.console, results, ranking))
+    refuse_leftovers(context, left or ())
+    refuse_failures(targets)
+
+
+def refuse_failures(targets: tuple[TargetResult, ...]) -> None:
+    """Raise `HostFailed` when a target could not be measured; the others were answered already."""
+    from provisioning.errors import HostFailed
+
+    failed = [target for target in targets if target.failure is not None]
+    if failed:
+        lines = "\n".join(f"{target.accelerator}: {target.failure}" for target in failed)
+        raise HostFailed(f"Not every target could be measured.\n{lines}", "Run again with --resume.")
+
+
+def _verdict(left: tuple[Leftover, ...] | None) -> dict[str, Any] | None:
+    if left is None:
+        return None
+    return {"verified": not left, "left": [thing.as_document() for thing in left]}
+
+
+def _document(
+    context: Context, results: Results, ranking: Ranking, report: Path, left: tuple[Leftover, ...] | None
+) -> dict[str, Any]:
+    return {
+        "deployment": results.deployment,
+        "emulated": results.emulated,
+        "targets": ranking.to_json(),
+        "teardown": _verdict(left) or {"verified": False, "left": [], "kept": True},
+        "report": str(report),
+        "region": context.settings.region,
+    }

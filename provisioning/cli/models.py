@@ -1,0 +1,189 @@
+"""`compile`, `inspect`, `verify`, `ship`, `invoke`: from a model to an answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from provisioning.cli.options import Context, shared_options
+from provisioning.cli.session import open_hosts
+
+if TYPE_CHECKING:
+    from artifacts.compile.request import CompileResult
+
+ARTIFACT = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command(name="compile")
+@click.argument("model", required=False)
+@click.option(
+    "--input", "inputs", multiple=True, metavar="SPEC", help="Input: [name=]dtype[shape][:low..high]."
+)
+@click.option("--target", metavar="TYPE", help="Accelerator to compile for.  [default: the first configured]")
+@click.option("--method", type=click.Choice(["auto", "script", "trace"]), help="How to make TorchScript.")
+@click.option("--atol", type=click.FloatRange(min=0), help="Largest difference from eager.  [default: 0.001]")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the artifact.")
+@click.option("--on", type=click.Choice(["local", "host"]), default="local", help="Where to compile.")
+@shared_options
+def compile_command(context: Context, *, model: str | None, on: str, **wanted: Any) -> None:
+    """Compile MODEL, check its answers against eager PyTorch, and pack it as an artifact.
+
+    MODEL is package.module:callable, path/file.py:callable, a Hugging Face folder, or a TorchScript .pt.
+
+    \b
+    Examples:
+      amazonei compile examples/digits.py:digit_classifier --input 'image=float32[1,1,8,8]:0..1' \\
+          --target c7i.xlarge
+      amazonei compile ./my-bert --input 'input_ids=int64[1,128]:0..30522' --target inf2.xlarge
+    """
+    from artifacts.errors import BadRequest
+    from provisioning.compiling import compile_model, compile_request
+
+    if on == "host":
+        raise BadRequest(
+            "Compiling on a host is not available yet.",
+            "Compile here (--on local) where the SDK is installed.",
+        )
+    request = compile_request(context.document, context.settings, model, wanted)
+    with context.console.activity(f"compiling {request.model} for {request.target}"):
+        result = compile_model(request, context.console.detail)
+    for warning in result.warnings:
+        context.console.warn(warning)
+    context.console.answer(result.as_document(), lambda: _compiled_text(context, result))
+
+
+def _compiled_text(context: Context, result: CompileResult) -> str:
+    rows = [
+        (lane.lane, "-" if lane.ms is None else f"{lane.ms:.3f}", "yes" if lane.passed else "no", lane.reason)
+        for lane in result.lanes
+    ]
+    table = context.console.table(("lane", "ms", "same answers", "note"), rows)
+    parity = result.parity
+    return (
+        f"{table}\n\nChosen: {result.lane}; largest difference from eager {parity.max_abs_diff:.3g} "
+        f"(allowed {parity.atol:g}) over {parity.inputs_checked} inputs it was not made with.\n"
+        f"Artifact: {result.artifact}\nDigest: {result.digest}\n"
+        "The lane times are of this machine; `amazonei benchmark` measures the host."
+    )
+
+
+@click.command()
+@click.argument("artifact", type=ARTIFACT)
+@click.option("--graph", is_flag=True, help="Print the TorchScript graph.")
+@click.option("--code", is_flag=True, help="Print the TorchScript code.")
+@click.option("--ops", is_flag=True, help="Count the operators.  [default]")
+@shared_options
+def inspect(context: Context, *, artifact: Path, graph: bool, code: bool, ops: bool) -> None:
+    """Look inside ARTIFACT: operators, parameters, graph and code. The archive is verified first."""
+    from provisioning.compiling import inspect_artifact
+
+    found = inspect_artifact(artifact, context.console.detail)
+    wanted = {"graph": graph, "code": code, "ops": ops or not (graph or code)}
+    document = {key: value for key, value in found.items() if wanted.get(key, True)}
+    context.console.answer(document, lambda: _inspect_text(context, document))
+
+
+def _inspect_text(context: Context, document: dict[str, Any]) -> str:
+    parts = [f"{key}: {value}" for key, value in document.items() if not isinstance(value, dict | list)
+             and key not in ("graph", "code")]  # fmt: skip
+    if "ops" in document:
+        rows = [(name, str(count)) for name, count in document["ops"].items()]
+        parts.append(context.console.table(("operator", "count"), rows))
+    return "\n".join([*parts, *(document[key] for key in ("graph", "code") if key in document)])
+
+
+@click.command()
+@click.argument("artifact", type=ARTIFACT)
+@shared_options
+def verify(context: Context, artifact: Path) -> None:
+    """Check ARTIFACT's structure, sizes and digests without loading anything of it."""
+    from provisioning.shipping import open_package
+
+    package = open_package(artifact)
+    document = {
+        "artifact": str(artifact),
+        "verified": True,
+        "digest": package.digest,
+        "name": package.name,
+        "target": package.accelerator,
+        "lane": package.lane,
+        "bytes": package.size,
+        "sha256": package.sha256,
+        "signature": None,
+    }
+    text = (
+        f"{artifact} is whole: {package.name} for {package.accelerator}, lane {package.lane}.\n"
+        f"Digest: {package.digest}\nNot signed."
+    )
+    context.console.answer(document, text)
+
+
+@click.command()
+@click.argument("artifact", type=ARTIFACT)
+@click.option("--accelerator", metavar="TYPE", help="Ship to these hosts.  [default: the artifact's target]")
+@click.option("--dry-run", is_flag=True, help="Show what would be sent and where; send nothing.")
+@shared_options
+def ship(context: Context, *, artifact: Path, accelerator: str | None, dry_run: bool) -> None:
+    """Ship ARTIFACT to the deployment's hosts: verified on arrival, switched only when it answers.
+
+    \b
+    Example:
+      amazonei ship build/amazonei/digit_classifier-c7i.xlarge-0123456789ab.aei
+    """
+    from artifacts.errors import BadRequest
+    from provisioning.shipping import open_package
+    from provisioning.shipping import ship as deliver
+
+    package = open_package(artifact)
+    if accelerator not in (None, package.accelerator):
+        raise BadRequest(
+            f"{artifact.name} was compiled for {package.accelerator}, not for {accelerator}.",
+            f"Compile it again with --target {accelerator}.",
+        )
+    calls = open_hosts(context)
+    calls.deployment.choose(package.accelerator)
+    hosts = [host.instance_id for host in calls.deployment.hosts_of(package.accelerator)]
+    document = {"artifact": package.digest, "accelerator": package.accelerator, "bytes": package.size}
+    if dry_run:
+        line = f"Would send {package.size / 1e6:.1f} MB to {len(hosts)} {package.accelerator} host(s)."
+        context.console.answer(document | {"hosts": hosts}, line)
+        return
+    with context.console.activity(f"shipping {artifact.name}"):
+        responses = deliver(calls, package)
+    text = "\n".join(f"{host}: serving {package.digest[:12]} ({package.lane})" for host in responses)
+    context.console.answer(document | {"hosts": responses}, text)
+
+
+@click.command()
+@click.option("--accelerator", metavar="TYPE", help="Which hosts to ask, when there are several kinds.")
+@click.option(
+    "--input-file",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    help='JSON request {"inputs": {name: values}}; - reads standard input.',
+)
+@click.option("--random", "use_random", is_flag=True, help="Send random inputs of the model's own shapes.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of --random.")
+@shared_options
+def invoke(
+    context: Context, *, accelerator: str | None, input_file: Path | None, use_random: bool, seed: int
+) -> None:
+    """Send one request to the served model and print its answer as JSON.
+
+    \b
+    Example (the digit the model sees in a held-out image):
+      python examples/digits.py request 7 | amazonei invoke --input-file - \\
+          | python examples/digits.py answer
+    """
+    import json
+
+    from provisioning.benchmarking import invoke as send
+    from provisioning.benchmarking import read_body
+
+    stdin = click.get_text_stream("stdin").read() if input_file == Path("-") else None
+    body = read_body(None if stdin is not None else input_file, seed if use_random else None, stdin)
+    calls = open_hosts(context)
+    with context.console.activity("asking the host"):
+        answer = send(calls, calls.deployment.choose(accelerator), body)
+    context.console.answer(answer, json.dumps(answer, indent=2))

@@ -1,0 +1,236 @@
+"""`setup`, `status`, `teardown`, `audit`, `doctor`: what exists, and for how long."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from provisioning.cli.options import Context, require_region, shared_options
+from provisioning.cli.session import open_aws
+
+if TYPE_CHECKING:
+    from provisioning.audit import Leftover
+    from provisioning.cli.console import Console
+    from provisioning.plan import SetupPlan
+    from stacks.spec import DeploymentSpec
+
+
+@click.command()
+@click.option(
+    "--accelerator",
+    "accelerators",
+    multiple=True,
+    metavar="TYPE",
+    help="Accelerator to provision; repeat for several.  [default: inf1.xlarge, or the configuration's]",
+)
+@click.option("--instance-type", help="Host an Elastic Inference accelerator hangs on.  [default: m5.xlarge]")
+@click.option("--vpc-id", help="Use this VPC instead of making a private one.")
+@click.option("--subnet-id", "subnet_ids", multiple=True, help="Subnet of --vpc-id; repeat for several.")
+@click.option("--key-name", help="EC2 key pair for the hosts (Systems Manager needs none).")
+@click.option("--count", type=click.IntRange(1, 20), help="Hosts of each accelerator.  [default: 1]")
+@click.option("--ttl", help="Hosts power off and end after this long: 8h, 90m, 2d.  [default: 8h]")
+@click.option("--dry-run", is_flag=True, help="Show the plan and its price; make nothing.")
+@click.option("--yes", is_flag=True, help="Accept the plan without the question.")
+@click.option("--allow-retired", is_flag=True, help="With --emulate: allow accelerators AWS has retired.")
+@shared_options
+def setup(context: Context, *, dry_run: bool, yes: bool, allow_retired: bool, **wanted: Any) -> None:
+    """Provision a private network, access and hosts in one shot, ready to take a model.
+
+    \b
+    Examples:
+      amazonei-setup --region us-west-2 --accelerator inf2.xlarge
+      amazonei-setup --region us-west-2 --accelerator c7i.xlarge --accelerator g6.xlarge --ttl 2h
+      amazonei-setup --region us-west-2 --emulate --yes
+    """
+    from provisioning.setup import perform
+    from provisioning.waiting import SystemClock
+
+    spec = wanted_spec(context, wanted, allow_retired=allow_retired)
+    plan, aws = make_plan(context, spec)
+    if dry_run:
+        from provisioning.plan import plan_document
+
+        context.console.answer(plan_document(plan), lambda: plan_text(context.console, plan))
+        return
+    accept(context, plan_text(context.console, plan), yes=yes)
+    with context.console.activity(f"setting up {spec.name}"):
+        outputs = perform(plan, aws, SystemClock(), context.console.detail)
+    document = {
+        "deployment": spec.name,
+        "region": spec.region,
+        "emulated": context.settings.emulated,
+        "run": plan.run_id,
+        "expires_at": plan.expires_at,
+        "hourly_usd": round(plan.hourly, 6),
+        "outputs": outputs,
+    }
+    ready = f"{spec.name} is ready: {', '.join(h.accelerator for h in spec.hosts)} in {spec.region}."
+    next_line = f"Remove everything with: {context.settings.command('teardown')}"
+    context.console.answer(document, f"{ready}\n{next_line}")
+
+
+def wanted_spec(context: Context, wanted: dict[str, Any], *, allow_retired: bool) -> DeploymentSpec:
+    """Return the deployment the options and the configuration file ask for.
+
+    Raises `TargetRetired` for a retired accelerator before anything is asked of AWS, unless it is emulated
+    and explicitly allowed.
+    """
+    from artifacts.targets import find, refuse_retired
+    from provisioning.deployment_request import deployment_spec
+
+    settings = context.settings
+    spec = deployment_spec(context.document, settings.name, require_region(settings), wanted)
+    for host in spec.hosts:
+        if not (settings.emulated and allow_retired):
+            refuse_retired(find(host.accelerator))
+    return spec
+
+
+def make_plan(context: Context, spec: DeploymentSpec) -> tuple[SetupPlan, Any]:
+    """Return the plan and the AWS edge it was made with."""
+    from provisioning.pricing import PriceTable
+    from provisioning.setup import RunIdentity, plan_setup
+    from stacks.synth import synthesize
+
+    aws = open_aws(context)
+    aws.sts.caller_identity()  # no synthesis for somebody AWS does not know
+    with context.console.activity("synthesising the templates"):
+        stacks = synthesize(spec)
+    identity = RunIdentity.new(spec.ttl_s)
+    with context.console.activity("checking the account and the region"):
+        plan = plan_setup(spec, stacks, aws, PriceTable.load(), identity)
+    for finding in plan.findings:
+        context.console.warn(f"{finding.message} ({finding.remedy})")
+    return plan, aws
+
+
+def plan_text(console: Console, plan: SetupPlan) -> str:
+    """Return the plan as a person reads it before accepting."""
+    from provisioning.plan import describe
+
+    rows = [item.as_row() for item in plan.items]
+    table = console.table(("item", "quantity", "$ each", "$/h"), rows, to_stderr=True)
+    steps = "\n".join(f"  {number}. {describe(step)}" for number, step in enumerate(plan.steps, start=1))
+    return (
+        f"Plan for {plan.spec.name} in {plan.spec.region}:\n{steps}\n\n{table}\n\n"
+        f"Total: ${plan.hourly:.4f} per hour, until {plan.expires_at} at the latest for the hosts."
+    )
+
+
+def accept(context: Context, text: str, *, yes: bool) -> None:
+    """Show what will happen and ask; `--yes` accepts. Raises click's Abort when declined."""
+    context.console.say(text)
+    if not yes:
+        click.confirm("Go on?", abort=True, err=True)
+
+
+@click.command()
+@shared_options
+def status(context: Context) -> None:
+    """Show what exists, what it costs per hour, what it has cost so far, and how long it has to live."""
+    from datetime import UTC, datetime
+
+    from provisioning.pricing import PriceTable
+    from provisioning.status import observe_status
+
+    now = datetime.now(UTC)
+    report = observe_status(open_aws(context), context.settings.name, PriceTable.load(), now)
+
+    def text() -> str:
+        rows = [(item.kind, item.id, item.state) for item in report.items]
+        return f"{report.sentence()}\n\n{context.console.table(('kind', 'id', 'state'), rows)}".rstrip()
+
+    context.console.answer(report.as_document() | {"emulated": context.settings.emulated}, text)
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Show what would be removed; remove nothing.")
+@click.option("--yes", is_flag=True, help="Remove without the question.")
+@shared_options
+def teardown(context: Context, *, dry_run: bool, yes: bool) -> None:
+    """Remove everything of the deployment, then ask AWS again; exit 0 only when nothing is left."""
+    from provisioning import teardown as core
+    from provisioning.waiting import SystemClock
+
+    aws = open_aws(context)
+    name = context.settings.name
+    steps = core.plan_teardown(core.observe(aws, name))
+    text = "\n".join(f"  {number}. {core.describe(step)}" for number, step in enumerate(steps, start=1))
+    if dry_run:
+        document = {"deployment": name, "steps": [core.describe(step) for step in steps]}
+        context.console.answer(document, f"Teardown of {name}:\n{text or '  nothing to remove'}")
+        return
+    if steps:
+        accept(context, f"Teardown of {name}:\n{text}", yes=yes)
+    with context.console.activity(f"tearing {name} down"):
+        core.perform(aws, steps, say=context.console.detail, clock=SystemClock())
+    verify_gone(context, aws)
+
+
+def verify_gone(context: Context, aws: Any) -> None:
+    """Ask AWS again and answer; raise `LeftBehind` when anything of the deployment still exists."""
+    from provisioning.audit import audit as look
+
+    name = context.settings.name
+    with context.console.activity("asking AWS what is left"):
+        left = look(aws, name)
+    refuse_leftovers(context, left)
+    context.console.answer(
+        {"deployment": name, "verified": True, "left": []},
+        f"{name} is gone: AWS was asked again and shows nothing of it.",
+    )
+
+
+def refuse_leftovers(context: Context, left: tuple[Leftover, ...]) -> None:
+    """Raise `LeftBehind` naming each thing that is left, or return when nothing is."""
+    from provisioning.errors import LeftBehind
+
+    if left:
+        lines = [f"  {thing.kind} {thing.id} in {thing.region}" for thing in left]
+        raise LeftBehind(
+            "Still there:\n" + "\n".join(lines), f"Finish with: {context.settings.command('teardown --yes')}"
+        )
+
+
+@click.command()
+@click.option("--all-regions", is_flag=True, help="Look in every region the account can use.")
+@click.option(
+    "--any", "any_deployment", is_flag=True, help="Look for what any deployment left, not only --name."
+)
+@shared_options
+def audit(context: Context, *, all_regions: bool, any_deployment: bool) -> None:
+    """Find what a deployment left behind; exit 0 when there is nothing, 6 when there is."""
+    from provisioning.audit import audit as look
+    from provisioning.audit import audit_regions
+
+    aws = open_aws(context)
+    name = None if any_deployment else context.settings.name
+    with context.console.activity("asking AWS"):
+        left = audit_regions(aws, name) if all_regions else look(aws, name)
+    refuse_leftovers(context, left)
+    whose = "any deployment" if name is None else name
+    context.console.answer({"deployment": name, "verified": True, "left": []}, f"Nothing is left of {whose}.")
+
+
+@click.command()
+@click.option(
+    "--accelerator", "accelerators", multiple=True, metavar="TYPE", help="Check for this accelerator."
+)
+@shared_options
+def doctor(context: Context, accelerators: tuple[str, ...]) -> None:
+    """Check whether this machine and this account are ready; exit 3 when something is missing."""
+    from provisioning.doctor import examine
+
+    findings = examine(lambda: open_aws(context), accelerators or ("c7i.xlarge",), context.settings.region)
+    from provisioning.errors import PreflightFailed
+    from provisioning.plan import finding_document
+
+    lines = [f"{finding.level.value:7} {finding.message}" for finding in findings]
+    if any(finding.blocks for finding in findings):
+        for line in lines:
+            context.console.say(line)
+        raise PreflightFailed(findings)
+    context.console.answer(
+        {"ready": True, "findings": [finding_document(finding) for finding in findings]}, "\n".join(lines)
+    )

@@ -1,0 +1,142 @@
+"""Run the compiler in a process of its own.
+
+The user's model is the user's code: it may print, set global state, or crash. It runs in a child, so that
+the command line stays light (torch is never imported here), stdout stays the answer's, and a crash of a
+native library is an error message instead of the end of the tool.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from artifacts.compile.request import CompileRequest, CompileResult, Method
+from artifacts.errors import (
+    AmazoneiError,
+    ArtifactRefused,
+    BadRequest,
+    CompileError,
+    ToolchainMissing,
+    VerificationFailed,
+)
+from artifacts.targets import Family, find
+from provisioning.config import parse_model
+from provisioning.settings import default_work_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from provisioning.settings import Settings
+
+_FAMILIES: dict[str, type[AmazoneiError]] = {
+    family.code: family
+    for family in (ArtifactRefused, BadRequest, CompileError, ToolchainMissing, VerificationFailed)
+}
+
+
+def compile_model(request: CompileRequest, say: Callable[[str], None]) -> CompileResult:
+    """Compile in a child process, passing its progress lines to `say`.
+
+    Raises the compiler's own error: `BadRequest` for a model or input spec that cannot be, `CompileError`
+    and its family when no artifact that gives the same answers could be made.
+    """
+    with tempfile.TemporaryDirectory(prefix="amazonei-compile-") as scratch:
+        request_file, result_file = Path(scratch, "request.json"), Path(scratch, "result.json")
+        request_file.write_bytes(request.to_json())
+        arguments = ["-m", "artifacts.compile", "--request", str(request_file), "--result", str(result_file)]
+        code, tail = _run(arguments, say)
+        if not result_file.exists():
+            raise CompileError(
+                f"The compiler process ended with {_ending(code)} and no result.", "\n".join(tail[-8:])
+            )
+        document: dict[str, Any] = json.loads(result_file.read_text(encoding="utf-8"))
+    raise_error(document)
+    return CompileResult.from_document(document)
+
+
+def raise_error(document: dict[str, Any]) -> None:
+    """Raise the error a child process reported, in the family it named; return when there is none."""
+    error = document.get("error")
+    if error:
+        raise _FAMILIES.get(error["code"], CompileError)(error["message"], error.get("hint", ""))
+
+
+def _run(arguments: Sequence[str], say: Callable[[str], None]) -> tuple[int, list[str]]:
+    """Run this interpreter with the arguments; return its exit code and its last lines of output."""
+    tail: list[str] = []
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        [sys.executable, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,  # what the model prints is progress too: our stdout is the answer's
+        text=True,
+        errors="replace",
+        env=environment,
+    ) as process:
+        if process.stdout is not None:
+            for line in process.stdout:
+                tail = [*tail[-40:], line.rstrip()]
+                say(line.rstrip())
+    return process.returncode, tail
+
+
+def _ending(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def inspect_artifact(path: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """Return what is inside the artifact, read in a child process after the archive was verified."""
+    if not path.is_file():
+        raise BadRequest(f"There is no artifact {path}.", "Make one with: amazonei compile MODEL --target T")
+    with tempfile.TemporaryDirectory(prefix="amazonei-inspect-") as scratch:
+        result_file = Path(scratch, "result.json")
+        code, tail = _run(["-m", "artifacts.compile.inspect", str(path), "--result", str(result_file)], say)
+        if not result_file.exists():
+            raise CompileError(f"The inspection ended with {_ending(code)}.", "\n".join(tail[-8:]))
+        document: dict[str, Any] = json.loads(result_file.read_text(encoding="utf-8"))
+    raise_error(document)
+    return document
+
+
+def compile_request(
+    document: Mapping[str, Any], settings: Settings, model: str | None, wanted: Mapping[str, Any]
+) -> CompileRequest:
+    """Return what to compile: what was typed over what the configuration file says; `BadRequest` else."""
+    section = dict(document.get("model") or {})
+    if model is not None and model != section.get("source"):
+        section = {"source": model}  # another model: the configured inputs are not its own
+    given = {"inputs": list(wanted["inputs"]) or None, "atol": wanted["atol"], "method": wanted["method"]}
+    section |= {key: value for key, value in given.items() if value is not None}
+    config = parse_model({"model": section})
+    target = wanted["target"] or _first_target(document)
+    return CompileRequest(
+        model=config.source,
+        inputs=config.inputs,
+        target=target,
+        method=Method(config.method),
+        atol=config.atol,
+        out_dir=wanted["out"] or default_work_dir(settings.name),
+        stand_in=needs_stand_in(target, emulated=settings.emulated),
+    )
+
+
+def _first_target(document: Mapping[str, Any]) -> str:
+    targets = document.get("targets") or []
+    if not targets:
+        raise BadRequest("No target was named.", "Pass --target, for example --target c7i.xlarge.")
+    return str(targets[0]["accelerator"])
+
+
+def needs_stand_in(target: str, *, emulated: bool) -> bool:
+    """Return whether the target's program must be stood in for: its accelerator is only emulated.
+
+    An emulated host has a CPU and nothing else, so anything but a CPU target is served there by a CPU
+    program whose lane says so.
+    """
+    return emulated and find(target).family is not Family.CPU

@@ -1,0 +1,138 @@
+"""`amazonei.toml`: what a job is, read once and checked whole.
+
+The deployment part (name, region, ttl, network, targets) is parsed by `stacks.settings`, the same parser
+`cdk deploy` uses; this module adds the model, the benchmark and the budget.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from artifacts.errors import BadRequest
+from stacks.settings import reject_unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MODEL_KEYS = ("source", "inputs", "atol", "method")
+BENCHMARK_KEYS = ("mode", "slo_ms", "percentile", "traffic_rps", "rate", "duration")
+BUDGET_KEYS = ("max_usd",)
+MODES = ("quick", "standard", "mlperf")
+METHODS = ("auto", "script", "trace")
+DEFAULT_ATOL = 1e-3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """The model to compile: its source, its inputs, and how far its answers may be off."""
+
+    source: str
+    inputs: tuple[str, ...] = ()
+    atol: float = DEFAULT_ATOL
+    method: str = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkConfig:
+    """How to measure: the mode, the latency limit in ms at a percentile, the traffic in requests/s."""
+
+    mode: str = "quick"
+    slo_ms: float | None = None
+    percentile: float = 99.0
+    traffic_rps: float | None = None
+    rate: float | None = None
+    duration_s: float | None = None
+
+    def protocol_document(self) -> dict[str, Any]:
+        """Return what `artifacts.measure` calls a protocol; the traffic is the ranking's, not the load's."""
+        return {
+            "mode": self.mode,
+            "slo_ms": self.slo_ms,
+            "percentile": self.percentile,
+            "rate": self.rate,
+            "duration_s": self.duration_s,
+        }
+
+
+def parse_model(document: Mapping[str, Any]) -> ModelConfig:
+    """Return the `[model]` section, or raise `BadRequest`."""
+    section = _section(document, "model")
+    reject_unknown(section, MODEL_KEYS, "[model]")
+    if not section.get("source"):
+        raise BadRequest(
+            "No model is named.", 'Set source = "file.py:callable" under [model], or pass it on the line.'
+        )
+    return ModelConfig(
+        source=_text(section, "source", ""),
+        inputs=_texts(section, "inputs"),
+        atol=_number(section, "atol", DEFAULT_ATOL, at_least=0.0),
+        method=_choice(section, "method", "auto", METHODS),
+    )
+
+
+def parse_benchmark(document: Mapping[str, Any]) -> BenchmarkConfig:
+    """Return the `[benchmark]` section with defaults filled in, or raise `BadRequest`."""
+    section = _section(document, "benchmark")
+    reject_unknown(section, BENCHMARK_KEYS, "[benchmark]")
+    return BenchmarkConfig(
+        mode=_choice(section, "mode", "quick", MODES),
+        slo_ms=_optional(section, "slo_ms"),
+        percentile=_number(section, "percentile", 99.0, at_least=1.0),
+        traffic_rps=_optional(section, "traffic_rps"),
+        rate=_optional(section, "rate"),
+        duration_s=_optional(section, "duration"),
+    )
+
+
+def parse_budget(document: Mapping[str, Any]) -> float | None:
+    """Return the most a run may spend in USD, or None when no limit is set."""
+    section = _section(document, "budget")
+    reject_unknown(section, BUDGET_KEYS, "[budget]")
+    return _optional(section, "max_usd")
+
+
+def _section(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    section = document.get(name, {})
+    if not isinstance(section, dict):
+        raise BadRequest(f"{name} must be a table.", f"Write [{name}] and its keys below it.")
+    return section
+
+
+def _text(section: Mapping[str, Any], key: str, default: str) -> str:
+    value = section.get(key, default)
+    if not isinstance(value, str):
+        raise BadRequest(f"{key} must be text, not {value!r}.", f'Write {key} = "...".')
+    return value
+
+
+def _texts(section: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    value = section.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise BadRequest(f"{key} must be a list of texts.", f'Write {key} = ["float32[1,3,224,224]"].')
+    return tuple(value)
+
+
+def _choice(section: Mapping[str, Any], key: str, default: str, choices: tuple[str, ...]) -> str:
+    value = _text(section, key, default)
+    if value not in choices:
+        raise BadRequest(f"{key} cannot be {value!r}.", f"Choose one of: {', '.join(choices)}.")
+    return value
+
+
+def _number(section: Mapping[str, Any], key: str, default: float, *, at_least: float) -> float:
+    value = section.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < at_least:
+        raise BadRequest(
+            f"{key} must be a number of at least {at_least:g}, not {value!r}.", f"Write {key} = {default:g}."
+        )
+    return float(value)
+
+
+def _optional(section: Mapping[str, Any], key: str) -> float | None:
+    if section.get(key) is None:
+        return None
+    value = _number(section, key, 1.0, at_least=0.0)
+    if value == 0.0:
+        raise BadRequest(f"{key} must be more than 0.", f"Leave {key} out for no limit.")
+    return value

@@ -1,0 +1,119 @@
+"""Ask the hosts of an accelerator to do something, through S3 and one SSM command.
+
+The request is an object in the deployment's bucket, named by its SHA-256; the command carries only that
+digest. Nothing a person typed ever becomes part of a shell command, and the host can check that the
+request is the one that was sent. Each host writes its response to the bucket.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from artifacts.serve.bundle import build_bundle
+from provisioning.commands import HostCommand, run_on_hosts
+from provisioning.deployment import TAG_ACCELERATOR, TAG_DEPLOYMENT
+from provisioning.errors import HostFailed, NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from artifacts.serve.requests import Request
+    from provisioning.aws import Aws
+    from provisioning.commands import HostOutcome
+    from provisioning.deployment import Deployment
+    from provisioning.waiting import Clock
+
+DELIVERY_TIMEOUT_S = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """What to ask: "install", "invoke", "benchmark", "status" or "stop", with its request document."""
+
+    name: str
+    request: Request
+    timeout_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostCalls:
+    """The collaborators every operation needs."""
+
+    aws: Aws
+    deployment: Deployment
+    clock: Clock
+    say: Callable[[str], None]
+    emulated: bool  # the hosts are emulated, and so is every figure measured on them
+
+
+def operate(calls: HostCalls, accelerator: str, operation: Operation) -> Mapping[str, dict[str, Any]]:
+    """Run the operation on every host of the accelerator; return each host's response by instance id.
+
+    Raises `HostFailed` with the host's own words when any of them refuses or fails.
+    """
+    request = operation.request.canonical()
+    parameters = {
+        "Bucket": calls.deployment.bucket,
+        "Bundle": put_bundle(calls.aws, calls.deployment.bucket),
+        "Operation": operation.name,
+        "Request": _put_request(calls.aws, calls.deployment.bucket, request),
+        "ExecutionTimeout": str(operation.timeout_s),
+    }
+    command = HostCommand(
+        document=calls.deployment.document,
+        parameters=parameters,
+        tags={TAG_DEPLOYMENT: calls.deployment.name, TAG_ACCELERATOR: accelerator},
+        delivery_timeout_s=DELIVERY_TIMEOUT_S,
+        execution_timeout_s=operation.timeout_s,
+    )
+    outcomes = run_on_hosts(calls.aws, command, on_progress=calls.say, clock=calls.clock)
+    return {outcome.instance_id: _response(calls, operation, outcome) for outcome in outcomes}
+
+
+def put_bundle(aws: Aws, bucket: str) -> str:
+    """Put this version of the host code into the bucket unless it is there; return its SHA-256."""
+    bundle = build_bundle()
+    digest = hashlib.sha256(bundle).hexdigest()
+    key = f"artifacts/bundles/{digest}.zip"
+    if aws.s3.head_object(bucket, key) is None:
+        aws.s3.put_object_if_absent(bucket, key, bundle)
+    return digest
+
+
+def _put_request(aws: Aws, bucket: str, request: bytes) -> str:
+    digest = hashlib.sha256(request).hexdigest()
+    aws.s3.put_object_if_absent(bucket, f"artifacts/requests/{digest}.json", request)
+    return digest
+
+
+def _response(calls: HostCalls, operation: Operation, outcome: HostOutcome) -> dict[str, Any]:
+    """Return the host's response document, or raise `HostFailed` when it says no or never wrote one."""
+    key = f"results/{operation.request.id}/{outcome.instance_id}.json"
+    try:
+        body = calls.aws.s3.get_object(calls.deployment.bucket, key)
+    except NotFound:
+        raise _unexplained(operation, outcome) from None
+    response: dict[str, Any] = json.loads(body)
+    if not response.get("ok"):
+        error = response.get("error", {})
+        raise HostFailed(
+            f"{operation.name} failed on {outcome.instance_id}: {error.get('message', outcome.status)}",
+            error.get("hint", ""),
+            operation="ssm:SendCommand",
+            aws_code=error.get("code", outcome.status),
+        )
+    return response
+
+
+def _unexplained(operation: Operation, outcome: HostOutcome) -> HostFailed:
+    tail = outcome.stderr.strip().splitlines()[-5:]
+    return HostFailed(
+        f"{operation.name} on {outcome.instance_id} ended {outcome.status} (exit {outcome.response_code}) "
+        "without a response" + (":\n" + "\n".join(tail) if tail else "."),
+        "The host's whole output is in the command history: aws ssm list-command-invocations --details",
+        operation="ssm:SendCommand",
+        aws_code=outcome.status,
+    )

@@ -1,0 +1,97 @@
+"""What `setup` would do, as data: the steps, what they cost per hour, and what speaks against them.
+
+A dry run shows a plan and stops; there is no other difference between a dry run and the deed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, assert_never
+
+if TYPE_CHECKING:
+    from provisioning.findings import Finding
+    from provisioning.pricing import CostItem
+    from stacks.spec import DeploymentSpec
+    from stacks.synth import SynthesizedStack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployStack:
+    """Create or update one CloudFormation stack by change set."""
+
+    stack: SynthesizedStack
+    parameters: tuple[tuple[str, str], ...]
+    exists: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwaitHosts:
+    """Wait until the hosts of an accelerator answer Systems Manager."""
+
+    accelerator: str
+    count: int
+
+
+Step = DeployStack | AwaitHosts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetupPlan:
+    """The steps in order, the hourly price of what they make, and the findings about them."""
+
+    spec: DeploymentSpec
+    run_id: str
+    expires_at: str  # ISO 8601, UTC
+    steps: tuple[Step, ...]
+    items: tuple[CostItem, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def hourly(self) -> float:
+        """The sum of the known hourly prices, in USD."""
+        return sum(item.hourly for item in self.items)
+
+
+def describe(step: Step) -> str:
+    """Return the line a person reads before accepting the step."""
+    match step:
+        case DeployStack(stack=stack, exists=exists):
+            return f"{'update' if exists else 'create'} stack {stack.name} (template {stack.digest[:12]})"
+        case AwaitHosts(accelerator=accelerator, count=count):
+            return f"wait until {count} {accelerator} host{'s' * (count > 1)} can take commands"
+        case _:
+            assert_never(step)
+
+
+def plan_document(plan: SetupPlan) -> dict[str, Any]:
+    """Return the plan as the JSON `setup --dry-run --output json` prints."""
+    stacks = [step for step in plan.steps if isinstance(step, DeployStack)]
+    return {
+        "deployment": plan.spec.name,
+        "region": plan.spec.region,
+        "run": plan.run_id,
+        "expires_at": plan.expires_at,
+        "steps": [describe(step) for step in plan.steps],
+        "stacks": [
+            {
+                "name": step.stack.name,
+                "digest": step.stack.digest,
+                "parameters": dict(step.parameters),
+                "template": step.stack.body,
+            }
+            for step in stacks
+        ],
+        "hourly_usd": round(plan.hourly, 6),
+        "items": [item.as_document() for item in plan.items],
+        "findings": [finding_document(finding) for finding in plan.findings],
+    }
+
+
+def finding_document(finding: Finding) -> dict[str, str]:
+    """Return a finding as JSON."""
+    return {
+        "level": finding.level.value,
+        "code": finding.code,
+        "message": finding.message,
+        "remedy": finding.remedy,
+    }

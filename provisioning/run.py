@@ -1,0 +1,96 @@
+"""The whole job: compile, set up, ship, measure, and always tear down.
+
+Everything that can fail for free comes before anything that costs money: all artifacts are compiled and
+verified before the first resource is made. One target that fails does not stop the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from artifacts.errors import AmazoneiError
+from artifacts.measure.results import ParityRecord, TargetResult
+from provisioning.benchmarking import benchmark
+from provisioning.compiling import compile_model
+from provisioning.results import measurements
+from provisioning.shipping import open_package, ship
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from artifacts.compile.request import CompileRequest, CompileResult
+    from artifacts.measure.protocol import Protocol
+    from provisioning.benchmarking import Measured
+    from provisioning.operations import HostCalls
+    from provisioning.results import ResultsFolder
+    from stacks.spec import HostSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """How a job shows what it is doing: `activity` wraps a step, `say` reports inside it."""
+
+    activity: Callable[[str], AbstractContextManager[Any]]
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measuring:
+    """How every target of a job is measured, and where the results go."""
+
+    protocol: Protocol
+    folder: ResultsFolder
+    stage: Stage
+
+
+def compile_all(requests: tuple[CompileRequest, ...], stage: Stage) -> tuple[CompileResult, ...]:
+    """Compile for every target; the first failure ends the job while nothing was created."""
+    results = []
+    for request in requests:
+        with stage.activity(f"compiling {request.model} for {request.target}"):
+            results.append(compile_model(request, stage.say))
+    return tuple(results)
+
+
+def measure_target(
+    calls: HostCalls, host: HostSpec, compiled: CompileResult, measuring: Measuring
+) -> TargetResult:
+    """Ship one artifact, measure it and keep the result.
+
+    A failure becomes part of the result instead of ending the job: the other targets are still worth
+    their money.
+    """
+    stage, entry = measuring.stage, _entry(calls, host, compiled)
+    measured: tuple[Measured, ...] = ()
+    try:
+        with stage.activity(f"shipping {compiled.name} to {host.accelerator}"):
+            ship(calls, open_package(compiled.artifact))
+        with stage.activity(f"measuring {host.accelerator}"):
+            measured = benchmark(calls, host.accelerator, measuring.protocol)
+    except AmazoneiError as error:
+        stage.say(f"{host.accelerator} could not be measured: {error.message}")
+        result = replace(entry, failure=error.message)
+    else:
+        names = tuple(
+            measuring.folder.samples_path(host.accelerator, repeat).name
+            for repeat in range(1, len(measured) + 1)
+        )
+        result = replace(entry, measurements=measurements(measured), samples=names)
+    measuring.folder.keep(result, measured)
+    return result
+
+
+def _entry(calls: HostCalls, host: HostSpec, compiled: CompileResult) -> TargetResult:
+    parity = compiled.parity
+    return TargetResult(
+        accelerator=host.accelerator,
+        instance_type=host.instance_type,
+        elastic_inference=host.elastic_inference,
+        emulated=calls.emulated,
+        stand_in=compiled.stand_in,
+        lane=compiled.lane,
+        parity=ParityRecord(max_abs_diff=parity.max_abs_diff, atol=parity.atol, passed=parity.passed),
+        artifact_digest=compiled.digest,
+    )
