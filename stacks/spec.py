@@ -33,8 +33,11 @@ class NetworkSpec:
         if self.vpc_id is not None and not self.subnet_ids:
             raise BadRequest(f"VPC {self.vpc_id} is named without subnets.", "Name one or two: --subnet-id.")
         for prefix, identifier in self._identifiers():
-            if not re.fullmatch(rf"{prefix}-[0-9a-f]+", identifier):
-                raise BadRequest(f"{identifier!r} is not an id of the form {prefix}-0123abcd.", "Check it.")
+            if not re.fullmatch(rf"{prefix}-(?:[0-9a-f]{{8}}|[0-9a-f]{{17}})", identifier):
+                raise BadRequest(
+                    f"{identifier!r} is not an id of the form {prefix}-0123456789abcdef0.",
+                    "Copy it from the console, or from `aws ec2 describe-subnets`.",
+                )
 
     def _identifiers(self) -> tuple[tuple[str, str], ...]:
         return (

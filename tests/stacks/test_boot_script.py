@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stacks.boot import LIMIT_BYTES, user_data
+from stacks.spec import HostSpec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOST = HostSpec(
+    accelerator="inf2.xlarge",
+    instance_type="inf2.xlarge",
+    image_parameter="/aws/service/neuron/image_id",
+    interpreter="/opt/venv/bin/python",
+)
+# What a host has and the machine of a test must not use; each one only writes down that it was called.
+PRIVILEGED = ("systemd-run", "systemctl", "useradd", "dnf", "curl")
+TOOLS = ("basename", "grep", "mkdir", "mv", "sed")
+RECORD = 'echo "$(basename "$0") $*" >>"$CALLS"\n'
+METADATA = """case "$*" in
+*"-X PUT"*"ttl-seconds"*) printf token-1 ;;
+*"metadata-token: token-1"*/meta-data/instance-id) printf i-0123456789abcdef0 ;;
+*) exit 22 ;;
+esac
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """A directory that a host boots in, with nothing but tools and fakes on its PATH."""
+
+    root: Path
+
+    def fake(self, name: str, script: str) -> None:
+        program = self.root / "bin" / name
+        program.unlink(missing_ok=True)
+        program.write_text(f"#!/bin/sh\n{RECORD}{script}", encoding="utf-8")
+        program.chmod(0o755)
+
+    def boot(self, host: HostSpec = HOST, **environment: str) -> subprocess.CompletedProcess[str]:
+        script = self.root / "user-data"
+        script.write_text(user_data(deployment="bench", host=host, ttl_s=5400), encoding="utf-8")
+        return subprocess.run(
+            ["/bin/sh", script],
+            env={
+                "PATH": str(self.root / "bin"),
+                "AMAZONEI_HOME": str(self.home),
+                "CALLS": str(self.root / "calls"),
+                **environment,
+            },
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    @property
+    def home(self) -> Path:
+        return self.root / "home of the host"
+
+    @property
+    def calls(self) -> list[str]:
+        log = self.root / "calls"
+        return log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+
+    @property
+    def facts(self) -> object:
+        return json.loads((self.home / "host.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    (tmp_path / "bin").mkdir()
+    for name in TOOLS:
+        (tmp_path / "bin" / name).symlink_to(shutil.which(name) or name)
+    machine = Machine(root=tmp_path)
+    for name in PRIVILEGED:
+        machine.fake(name, "")
+    machine.fake("curl", METADATA)
+    machine.fake("id", 'if [ "$1" = -u ]; then echo 0; else exit 1; fi\n')
+    return machine
+
+
+def test_an_emulated_host_writes_its_facts_and_touches_nothing_else(machine: Machine) -> None:
+    done = machine.boot(
+        AMAZONEI_EMULATED="1", AMAZONEI_INSTANCE_ID="i-0feed", AMAZONEI_PYTHON="/venv/bin/python"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert machine.facts == {
+        "accelerator": "inf2.xlarge",
+        "deployment": "bench",
+        "instance_id": "i-0feed",
+        "interpreter": "/venv/bin/python",
+    }
+    assert not [call for call in machine.calls if call.startswith(PRIVILEGED)]
+
+
+def test_a_real_host_arms_its_expiry_before_anything_else(machine: Machine) -> None:
+    assert machine.boot().returncode == 0
+    assert machine.calls[0] == ("systemd-run --unit=amazonei-expiry --on-active=5400s systemctl poweroff")
+
+
+def test_a_real_host_asks_for_its_id_with_a_token(machine: Machine) -> None:
+    assert machine.boot().returncode == 0
+    assert machine.facts == {
+        "accelerator": "inf2.xlarge",
+        "deployment": "bench",
+        "instance_id": "i-0123456789abcdef0",
+        "interpreter": "/opt/venv/bin/python",
+    }
+
+
+def test_a_real_host_gets_an_unprivileged_user(machine: Machine) -> None:
+    assert machine.boot().returncode == 0
+    assert [call for call in machine.calls if call.startswith("useradd")] == [
+        f"useradd --system --home-dir {machine.home} --shell /usr/sbin/nologin amazonei"
+    ]
+
+
+def test_a_host_that_cannot_learn_its_id_still_expires(machine: Machine) -> None:
+    machine.fake("curl", "exit 7\n")
+    assert machine.boot().returncode != 0
+    assert machine.calls[0].startswith("systemd-run ")
+    assert not (machine.home / "host.json").exists()
+
+
+def test_amazon_linux_without_its_interpreter_installs_python(machine: Machine) -> None:
+    machine.fake("grep", "exit 0\n")  # /etc/os-release says Amazon Linux
+    assert machine.boot().returncode == 0
+    assert "dnf -y -q install python3.11" in machine.calls
+
+
+def test_amazon_linux_with_its_interpreter_installs_nothing(machine: Machine) -> None:
+    machine.fake("grep", "exit 0\n")
+    present = dataclasses.replace(HOST, interpreter="/bin/sh")
+    assert machine.boot(present).returncode == 0
+    assert not [call for call in machine.calls if call.startswith("dnf")]
+
+
+def test_what_a_host_is_called_is_never_program_text(machine: Machine) -> None:
+    hostile = dataclasses.replace(HOST, interpreter='/o\'p"t\\x/$(mkdir "$AMAZONEI_HOME/owned")')
+    assert machine.boot(hostile, AMAZONEI_EMULATED="1", AMAZONEI_INSTANCE_ID="i-0feed").returncode == 0
+    assert isinstance(machine.facts, dict)
+    assert machine.facts["interpreter"] == hostile.interpreter
+    assert sorted(path.name for path in machine.home.iterdir()) == ["host.json"]
+
+
+def test_user_data_is_recognised_and_fits() -> None:
+    script = user_data(deployment="bench", host=HOST, ttl_s=5400)
+    assert script.splitlines()[:2] == ["#!/bin/sh", "# amazonei host"]
+    assert len(script.encode()) < LIMIT_BYTES

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from artifacts.errors import BadRequest
+from stacks.closure import endpoint_interfaces, interface_services, s3_prefix_list
+from stacks.durations import parse_duration
+from stacks.settings import parse_deployment, read_document, reject_unknown
+from stacks.spec import DeploymentSpec, HostSpec, NetworkSpec
+from tests.stacks.specs import SPECS, described
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VPC = "vpc-0a1b2c3d"
+
+
+def test_the_whole_file_of_the_contract_becomes_one_spec(tmp_path: Path) -> None:
+    config = tmp_path / "amazonei.toml"
+    config.write_text(
+        """
+        name = "resnet-bench"
+        region = "eu-west-1"
+        ttl = "4h"
+        key_name = "me"
+        [model]
+        source = "examples/resnet.py:resnet50"
+        [network]
+        vpc_id = "vpc-0a1b2c3d"
+        subnet_ids = ["subnet-0a1b2c3d", "subnet-0a1b2c3e"]
+        [[targets]]
+        accelerator = "c7i.xlarge"
+        count = 2
+        [[targets]]
+        accelerator = "eia2.medium"
+        instance_type = "c5.large"
+        [benchmark]
+        mode = "quick"
+        [budget]
+        max_usd = 5
+        """,
+        encoding="utf-8",
+    )
+    spec = parse_deployment(read_document(config))
+    assert (spec.name, spec.region, spec.ttl_s, spec.key_name) == ("resnet-bench", "eu-west-1", 14_400, "me")
+    assert spec.network == NetworkSpec(vpc_id=VPC, subnet_ids=("subnet-0a1b2c3d", "subnet-0a1b2c3e"))
+    assert [
+        (host.accelerator, host.instance_type, host.elastic_inference, host.count) for host in spec.hosts
+    ] == [("c7i.xlarge", "c7i.xlarge", None, 2), ("eia2.medium", "c5.large", "eia2.medium", 1)]
+
+
+def test_a_document_that_says_only_where_gets_the_defaults() -> None:
+    spec = parse_deployment({"region": "us-west-2"})
+    assert (spec.name, spec.ttl_s, spec.network) == ("amazonei", 8 * 3600, NetworkSpec())
+    assert [host.accelerator for host in spec.hosts] == ["inf1.xlarge"]
+
+
+def test_an_elastic_inference_accelerator_hangs_on_an_m5_unless_told_otherwise() -> None:
+    (host,) = described("eia2.large").hosts
+    assert (host.instance_type, host.elastic_inference) == ("m5.xlarge", "eia2.large")
+
+
+@pytest.mark.parametrize(
+    ("document", "message", "hint"),
+    [
+        ({"regoin": "us-west-2"}, "Unknown key 'regoin'.", "Did you mean 'region'?"),
+        (
+            {"network": {"subnets": []}},
+            "Unknown key 'subnets' in [network].",
+            "Did you mean 'subnet_ids'?",
+        ),
+        (
+            {"targets": [{"accelerator": "c7i.xlarge", "zebra": 1}]},
+            "Unknown key 'zebra' in [targets].",
+            "Known here: accelerator, instance_type, count.",
+        ),
+        ({"region": None}, "No region is given.", "--region"),
+        ({"region": "nowhere"}, "'nowhere' is not a region.", "us-west-2"),
+        ({"region": 7}, "'region' is not a string", 'region = "..."'),
+        ({"name": "Big Name"}, "'Big Name' cannot name a deployment", "lower-case"),
+        ({"ttl": "soon"}, "'soon' is not a duration.", "90m"),
+        ({"network": "vpc"}, "'network' is not a table.", "[network]"),
+        ({"network": {"subnet_ids": "subnet-1"}}, "'subnet_ids' in [network] is not a list", '["..."]'),
+        (
+            {"network": {"subnet_ids": ["subnet-0a1b2c3d"]}},
+            "Subnets are named without their VPC.",
+            "--vpc-id",
+        ),
+        ({"network": {"vpc_id": VPC}}, f"VPC {VPC} is named without subnets.", "--subnet-id"),
+        (
+            {"network": {"vpc_id": "vpc-x", "subnet_ids": ["subnet-0a1b2c3d"]}},
+            "'vpc-x' is not an id",
+            "Copy it",
+        ),
+        ({"targets": "c7i.xlarge"}, "'targets' is not a list of tables.", "[[targets]]"),
+        ({"targets": []}, "A deployment needs at least one accelerator.", "--accelerator"),
+        ({"targets": [{}]}, "A table [[targets]] names no accelerator.", "accelerator ="),
+        ({"targets": [{"accelerator": "inf2.xlrge"}]}, "There is no target 'inf2.xlrge'.", "targets"),
+        ({"targets": [{"accelerator": "c7i.xlarge", "count": 0}]}, "0 hosts of c7i.xlarge", "1 or more"),
+        ({"targets": [{"accelerator": "c7i.xlarge", "count": True}]}, "'count' in [targets]", "count = 2"),
+        (
+            {"targets": [{"accelerator": "c7i.xlarge", "instance_type": "m5.large"}]},
+            "c7i.xlarge is its own host",
+            "Leave the instance type out",
+        ),
+        (
+            {"targets": [{"accelerator": "c7i.xlarge"}, {"accelerator": "c7i.xlarge"}]},
+            "Accelerator c7i.xlarge is asked for twice.",
+            "--count",
+        ),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_a_fact_and_a_remedy(
+    document: dict[str, object], message: str, hint: str
+) -> None:
+    with pytest.raises(BadRequest) as refused:
+        parse_deployment({"region": "us-west-2", **document})
+    assert refused.value.message.startswith(message)
+    assert hint in refused.value.hint
+
+
+def test_unknown_keys_of_any_table_are_refused_the_same_way() -> None:
+    reject_unknown({"mode": "quick"}, ("mode", "slo_ms"), "benchmark")
+    with pytest.raises(BadRequest, match=r"Unknown key 'slo' in \[benchmark\]\."):
+        reject_unknown({"slo": 50}, ("mode", "slo_ms"), "benchmark")
+
+
+def test_a_missing_or_broken_file_is_a_bad_request(tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match="There is no file"):
+        read_document(tmp_path / "absent.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("name = ", encoding="utf-8")
+    with pytest.raises(BadRequest, match="is not valid TOML"):
+        read_document(broken)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90m", 5_400), ("8h", 28_800), ("2d", 172_800), ("45s", 45), ("1d12h", 129_600), (" 1h30m ", 5_400)],
+)
+def test_durations_are_read_as_people_write_them(text: str, seconds: int) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "8", "h", "0h", "-1h", "1.5h", "8 h", "1h1d", "\uff18h"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(BadRequest):
+        parse_duration(text)
+
+
+def test_hosts_reach_systems_manager_and_the_accelerators_service_when_there_is_one() -> None:
+    assert interface_services(SPECS["cpu"]) == ("ssm", "ssmmessages")
+    assert interface_services(SPECS["three"]) == ("ssm", "ssmmessages", "elastic-inference.runtime")
+
+
+def test_every_endpoint_is_billed_in_each_subnet() -> None:
+    assert endpoint_interfaces(SPECS["cpu"]) == 4
+    assert endpoint_interfaces(SPECS["three"]) == 6
+    assert endpoint_interfaces(SPECS["existing-vpc"]) == 2
+
+
+def test_a_prefix_list_is_given_only_where_it_is_known() -> None:
+    assert s3_prefix_list("us-east-1") == "pl-63a5400a"
+    assert s3_prefix_list("xx-nowhere-1") is None
+
+
+def test_one_accelerator_needs_no_stack_of_its_own() -> None:
+    host = HostSpec(
+        accelerator="c7i.xlarge", instance_type="c7i.xlarge", image_parameter="/p", interpreter="/python"
+    )
+    spec = DeploymentSpec(name="bench", region="us-west-2", hosts=(host,))
+    assert spec.host_stack(host) == "bench"

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from artifacts.serve.document import host_document
+from stacks.rules import violations
+from stacks.synth import SynthesizedStack, TemplateParameter, synthesize
+from tests.stacks.specs import EXISTING, SPECS, described
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    Deployments = Mapping[str, tuple[SynthesizedStack, ...]]
+
+
+def resources(stack: SynthesizedStack, kind: str) -> Iterator[dict[str, Any]]:
+    for resource in json.loads(stack.body)["Resources"].values():
+        if resource["Type"] == kind:
+            yield resource["Properties"]
+
+
+def parameters(stack: SynthesizedStack) -> dict[str, TemplateParameter]:
+    return {parameter.name: parameter for parameter in stack.parameters}
+
+
+def test_no_template_breaks_a_rule_of_ours(deployment: tuple[SynthesizedStack, ...]) -> None:
+    assert [violation for stack in deployment for violation in violations(stack.body)] == []
+
+
+def test_the_same_spec_gives_the_same_bytes(deployments: Deployments) -> None:
+    assert synthesize(SPECS["three"]) == deployments["three"]
+
+
+def test_one_accelerator_is_one_stack_with_everything(deployments: Deployments) -> None:
+    (stack,) = deployments["cpu"]
+    assert stack.name == "amazonei"
+    assert stack.hosts == SPECS["cpu"].hosts
+    outputs = json.loads(stack.body)["Outputs"]
+    assert set(outputs) == {"ArtifactBucket", "DocumentName", "VpcId", "InstanceIds"}
+
+
+def test_several_accelerators_share_a_foundation_that_is_deployed_first(deployments: Deployments) -> None:
+    foundation, *hosts = deployments["three"]
+    assert foundation.name == "resnet-bench"
+    assert foundation.hosts == ()
+    assert not list(resources(foundation, "AWS::EC2::Instance"))
+    assert {stack.name: [host.accelerator for host in stack.hosts] for stack in hosts} == {
+        "resnet-bench-c7i-xlarge": ["c7i.xlarge"],
+        "resnet-bench-inf2-xlarge": ["inf2.xlarge"],
+        "resnet-bench-eia2-medium": ["eia2.medium"],
+    }
+
+
+def test_what_host_stacks_import_the_foundation_exports(deployments: Deployments) -> None:
+    foundation, *hosts = deployments["three"]
+    exports = {
+        output["Export"]["Name"]
+        for output in json.loads(foundation.body)["Outputs"].values()
+        if "Export" in output
+    }
+    imports = {
+        name
+        for host in hosts
+        for name in host.body.split('"')
+        if name.startswith("resnet-bench:ExportsOutput")
+    }
+    assert imports == exports
+
+
+def test_what_only_the_account_knows_is_a_parameter(deployments: Deployments) -> None:
+    (stack,) = deployments["inferentia"]
+    assert {name: parameter.default for name, parameter in parameters(stack).items()} == {
+        "RunId": "cdk",
+        "ExpiresAt": "never",
+        "FirstZone": "",
+        "SecondZone": "",
+        "S3PrefixListId": "pl-68a54001",
+        "ImageId": "/aws/service/neuron/dlami/pytorch-2.9/ubuntu-24.04/latest/image_id",
+        "RootDeviceName": "/dev/sda1",
+        "HostZone": "first",
+    }
+    assert parameters(stack)["ImageId"].type == "AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>"
+
+
+def test_a_region_whose_prefix_list_no_source_names_has_to_be_told() -> None:
+    (stack,) = synthesize(described("c7i.xlarge", region="mx-central-1"))
+    assert parameters(stack)["S3PrefixListId"].default is None
+
+
+def test_hosts_leave_through_tls_to_the_endpoints_and_to_s3_only(deployments: Deployments) -> None:
+    (stack,) = deployments["cpu"]
+    groups = {group["GroupDescription"]: group for group in resources(stack, "AWS::EC2::SecurityGroup")}
+    leaving = groups["Hosts: nothing in, TLS to the endpoints and to S3"]["SecurityGroupEgress"]
+    assert [set(rule) & {"DestinationSecurityGroupId", "DestinationPrefixListId"} for rule in leaving] == [
+        {"DestinationSecurityGroupId"},
+        {"DestinationPrefixListId"},
+    ]
+    assert leaving[1]["DestinationPrefixListId"] == {"Ref": "S3PrefixListId"}
+
+
+def test_hosts_wait_for_every_door_they_need_at_boot(deployments: Deployments) -> None:
+    (stack,) = deployments["cpu"]
+    template = json.loads(stack.body)["Resources"]
+    doors = {
+        name
+        for name, resource in template.items()
+        if resource["Type"] in {"AWS::EC2::VPCEndpoint", "AWS::EC2::SubnetRouteTableAssociation"}
+    }
+    (host,) = (resource for resource in template.values() if resource["Type"] == "AWS::EC2::Instance")
+    assert set(host["DependsOn"]) == doors
+    assert len(doors) == 5
+
+
+def test_an_elastic_inference_host_may_connect_and_has_its_endpoint(deployments: Deployments) -> None:
+    (stack,) = deployments["elastic-inference"]
+    (host,) = resources(stack, "AWS::EC2::Instance")
+    assert host["InstanceType"] == "m5.xlarge"
+    assert host["ElasticInferenceAccelerators"] == [{"Type": "eia2.medium", "Count": 1}]
+    (role,) = resources(stack, "AWS::IAM::Role")
+    statements = role["Policies"][0]["PolicyDocument"]["Statement"]
+    assert [s["Resource"] for s in statements if s["Action"] == "elastic-inference:Connect"] == ["*"]
+    services = [json.dumps(door["ServiceName"]) for door in resources(stack, "AWS::EC2::VPCEndpoint")]
+    assert sum("elastic-inference.runtime" in service for service in services) == 1
+
+
+def test_other_hosts_may_not_connect_to_elastic_inference(deployments: Deployments) -> None:
+    by_name = {stack.name: stack for stack in deployments["three"]}
+    assert "elastic-inference:Connect" not in by_name["resnet-bench-inf2-xlarge"].body
+    assert "elastic-inference:Connect" in by_name["resnet-bench-eia2-medium"].body
+
+
+def test_a_host_reads_artifacts_and_writes_results_and_nothing_else_in_s3(deployments: Deployments) -> None:
+    (stack,) = deployments["cpu"]
+    (role,) = resources(stack, "AWS::IAM::Role")
+    allowed = {
+        statement["Action"]: statement["Resource"]["Fn::Join"][1][1]
+        for statement in role["Policies"][0]["PolicyDocument"]["Statement"]
+        if "s3:" in json.dumps(statement["Action"])
+    }
+    assert allowed == {"s3:GetObject": "/artifacts/*", "s3:PutObject": "/results/*"}
+    assert role["Path"] == "/amazonei/amazonei/"
+
+
+def test_the_document_is_the_hosts_own(deployments: Deployments) -> None:
+    (stack,) = deployments["cpu"]
+    (document,) = resources(stack, "AWS::SSM::Document")
+    assert document["Content"] == host_document()
+    assert document["UpdateMethod"] == "NewVersion"
+
+
+def test_an_existing_vpc_is_taken_as_it_is(deployments: Deployments) -> None:
+    (stack,) = deployments["existing-vpc"]
+    assert not list(resources(stack, "AWS::EC2::VPC"))
+    assert not {"FirstZone", "SecondZone"} & set(parameters(stack))
+    doors = list(resources(stack, "AWS::EC2::VPCEndpoint"))
+    assert {door["VpcEndpointType"] for door in doors} == {"Interface"}
+    assert all(door["VpcId"] == "vpc-0a1b2c3d" and door["SubnetIds"] == ["subnet-0b2c3d4e"] for door in doors)
+
+
+def test_known_route_tables_bring_the_gateway_to_an_existing_vpc() -> None:
+    network = {**EXISTING, "route_table_ids": ["rtb-0c3d4e5f"]}
+    (stack,) = synthesize(described("c7i.xlarge", network=network))
+    gateways = [
+        door for door in resources(stack, "AWS::EC2::VPCEndpoint") if door["VpcEndpointType"] == "Gateway"
+    ]
+    assert [gateway["RouteTableIds"] for gateway in gateways] == [["rtb-0c3d4e5f"]]
+
+
+def test_several_hosts_of_one_accelerator_are_named_in_one_output() -> None:
+    spec = described("c7i.xlarge", targets=[{"accelerator": "c7i.xlarge", "count": 3}])
+    (stack,) = synthesize(spec)
+    assert len(list(resources(stack, "AWS::EC2::Instance"))) == 3
+    joined = json.loads(stack.body)["Outputs"]["InstanceIds"]["Value"]["Fn::Join"]
+    assert joined[0] == ","
+    assert len({reference["Ref"] for reference in joined[1]}) == 3
