@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from provisioning.emulator.corrections import (
     ec2_instances,
+    ec2_launch,
+    ec2_template_instance,
     images,
     ssm_commands,
     ssm_documents,
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 _MODULES = (
     ec2_instances,
+    ec2_launch,
+    ec2_template_instance,
     images,
     ssm_commands,
     ssm_documents,

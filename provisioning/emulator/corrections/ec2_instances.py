@@ -36,7 +36,7 @@ def _launching(original: Function) -> Function:
             raise EC2ClientError("InstanceLimitExceeded", "The emulator has no address left for more hosts.")
         reservation: Reservation = original(self, image_id, count, *arguments, **options)
         for instance in reservation.instances:
-            center.hypervisor.launch(instance.id, instance.region_name, _text(instance.user_data))
+            center.hypervisor.launch(instance.id, self.region_name, _text(instance.user_data))
         return reservation
 
     return run_instances

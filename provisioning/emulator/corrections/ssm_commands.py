@@ -194,7 +194,7 @@ _API = "https://docs.aws.amazon.com/systems-manager/latest/APIReference/"
 CORRECTIONS = (
     Correction(
         name="commands-run",
-        statement="A command runs on each registered node it names, and reports the script's code and output.",
+        statement="A command runs on each registered node it names; its code and output are its script's.",
         source=_API + "API_SendCommand.html",
         anchors=(_SEND, _LIST, _GET_INVOCATION),
         install=wrap(
