@@ -31,12 +31,6 @@ def interface_services(spec: DeploymentSpec) -> tuple[str, ...]:
     return HOST_SERVICES
 
 
-def endpoint_interfaces(spec: DeploymentSpec) -> int:
-    """Return how many endpoint network interfaces are billed: each service has one in each subnet."""
-    subnets = len(spec.network.subnet_ids) if spec.network.vpc_id else ZONES
-    return len(interface_services(spec)) * subnets
-
-
 def creates_s3_gateway(spec: DeploymentSpec) -> bool:
     """Return whether the templates bring a gateway to S3.
 

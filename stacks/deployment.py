@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 # The last word over what the CDK's command line and cdk.json say, so that both doors write the same bytes.
 FINAL_CONTEXT = {"aws:cdk:enable-path-metadata": False, "aws:cdk:enable-asset-metadata": False}
+DEPLOYMENT_TAG = "amazonei:deployment"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +54,14 @@ class Foundation:
 
 
 def new_app(outdir: Path | None = None) -> App:
-    """Return an empty app; without `outdir` it writes where the CDK's command line asks it to."""
+    """Return an empty app; without `outdir` it writes where the CDK's command line asks it to.
+
+    The CDK's own validation speaks on standard error, which belongs to the CDK's door only; ours asks
+    AWS before it deploys.
+    """
     return App(
         analytics_reporting=False,
+        builtin_cloud_formation_validation=outdir is None,
         post_cli_context=FINAL_CONTEXT,
         tree_metadata=False,
         outdir=None if outdir is None else str(outdir),
@@ -163,6 +169,8 @@ def _stack(app: App, spec: DeploymentSpec, name: str, content: str) -> Stack:
         description=f"amazonei deployment {spec.name}: {content}",
         env=Environment(region=spec.region),
         synthesizer=BootstraplessSynthesizer(),
+        # `cdk deploy` puts this on the stack itself, so that `amazonei teardown` finds it.
+        tags={DEPLOYMENT_TAG: spec.name},
         analytics_reporting=False,
         termination_protection=False,
     )
@@ -171,7 +179,7 @@ def _stack(app: App, spec: DeploymentSpec, name: str, content: str) -> Stack:
 def _finish(stack: Stack, spec: DeploymentSpec) -> None:
     """Tag everything, and leave nothing behind when the stack is deleted."""
     run, expiry = parameters.run_tags(stack)
-    tags = {"amazonei:deployment": spec.name, "amazonei:run": run, "amazonei:expires-at": expiry}
+    tags = {DEPLOYMENT_TAG: spec.name, "amazonei:run": run, "amazonei:expires-at": expiry}
     for key, value in tags.items():
         # Tags of the stack itself cannot hold parameters; the resources' own tags can.
         Tags.of(stack).add(key, value, exclude_resource_types=["aws:cdk:stack"])

@@ -59,6 +59,9 @@ def test_the_cdk_writes_the_bytes_that_the_command_line_deploys(
         for path in (tmp_path / "cdk.out").glob("*.template.json")
     }
     assert written == {stack.name: stack.body for stack in deployments["three"]}
+    manifest = json.loads((tmp_path / "cdk.out" / "manifest.json").read_text(encoding="utf-8"))
+    tags = {name: manifest["artifacts"][name]["properties"]["tags"] for name in written}
+    assert tags == {name: {"amazonei:deployment": "resnet-bench"} for name in written}
 
 
 def test_a_retired_accelerator_is_refused_before_anything_is_written(tmp_path: Path) -> None:

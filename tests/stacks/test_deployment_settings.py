@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from artifacts.errors import BadRequest
-from stacks.closure import endpoint_interfaces, interface_services, s3_prefix_list
+from stacks.closure import interface_services, s3_prefix_list
 from stacks.durations import parse_duration
 from stacks.settings import parse_deployment, read_document, reject_unknown
 from stacks.spec import DeploymentSpec, HostSpec, NetworkSpec
@@ -153,12 +153,6 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 def test_hosts_reach_systems_manager_and_the_accelerators_service_when_there_is_one() -> None:
     assert interface_services(SPECS["cpu"]) == ("ssm", "ssmmessages")
     assert interface_services(SPECS["three"]) == ("ssm", "ssmmessages", "elastic-inference.runtime")
-
-
-def test_every_endpoint_is_billed_in_each_subnet() -> None:
-    assert endpoint_interfaces(SPECS["cpu"]) == 4
-    assert endpoint_interfaces(SPECS["three"]) == 6
-    assert endpoint_interfaces(SPECS["existing-vpc"]) == 2
 
 
 def test_a_prefix_list_is_given_only_where_it_is_known() -> None:
