@@ -3,10 +3,11 @@
 AmazoneiError                      a fact and a remedy; never raised bare
  |- BadRequest            exit 2   the request cannot be right, whatever the state of the world
  |   `- TargetRetired              the accelerator can no longer be had on AWS
- `- CompileError          exit 4   no artifact that gives the same answers could be made or opened
-     |- ToolchainMissing           the compiler for this target is not installed here
-     |- VerificationFailed         the compiled program answers differently from the eager model
-     `- ArtifactRefused            the archive is corrupt, altered, or made for another target
+ |- CompileError          exit 4   no artifact that gives the same answers could be made or opened
+ |   |- ToolchainMissing           the compiler for this target is not installed here
+ |   |- VerificationFailed         the compiled program answers differently from the eager model
+ |   `- ArtifactRefused            the archive is corrupt, altered, or made for another target
+ `- ServeFailed           exit 5   a host could not fetch, start or answer; what it served before stays
 
 The families that need AWS (preflight, AWS itself, left-overs, interruption) are in
 `provisioning.errors`. This module travels to the hosts, so it imports nothing.
@@ -69,3 +70,10 @@ class ArtifactRefused(CompileError):
     """The archive is corrupt, altered, or made for another target; nothing of it was loaded."""
 
     code = "artifact-refused"
+
+
+class ServeFailed(AmazoneiError):
+    """A host could not fetch, start or answer with an artifact; what it served before stays."""
+
+    exit_code = 5
+    code = "serve-failed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,15 +10,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from artifacts.archive import MANIFEST_NAME
-from artifacts.errors import ArtifactRefused, BadRequest
+from artifacts.errors import ArtifactRefused, BadRequest, ServeFailed
 from artifacts.manifest import Manifest, TensorSpec
-from artifacts.serve.program import PROGRAM_NAME, flatten, load_program
+from artifacts.serve.program import ELASTIC_INFERENCE, PROGRAM_NAME, TORCHSCRIPT, flatten, load_program
 from artifacts.serve.sampling import dtype_name, torch_dtype
+from artifacts.serve.torch_eia import attach, installed_torcheia
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from artifacts.serve.sampling import Tensors
+
+_RUNTIMES = {"torch-neuron": "torch_neuron", "torch-neuronx": "torch_neuronx"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,7 @@ class Handler:
     """A loaded model."""
 
     manifest: Manifest
-    _program: torch.jit.ScriptModule
+    _program: Callable[..., Any]
 
     def check(self, inputs: Tensors) -> None:
         """Raise BadRequest unless names, dtypes and shapes are the manifest's."""
@@ -92,9 +97,27 @@ def load(directory: Path, threads: int) -> Handler:
     """Open an unpacked version with this many intra-op threads."""
     torch.set_num_threads(threads)
     manifest = Manifest.from_json((directory / MANIFEST_NAME).read_bytes())
-    if manifest.program != "torchscript":
+    _import_runtime(manifest)
+    program = load_program(directory / PROGRAM_NAME, manifest.preparation)
+    if manifest.program == ELASTIC_INFERENCE:
+        return Handler(manifest, attach(program, torch, installed_torcheia()))
+    if manifest.program != TORCHSCRIPT:
         raise ArtifactRefused(f"This host cannot run a {manifest.program} program.")
-    return Handler(manifest, load_program(directory / PROGRAM_NAME, manifest.preparation))
+    return Handler(manifest, program)
+
+
+def _import_runtime(manifest: Manifest) -> None:
+    """Import the library that registers a Neuron program's operators with torch."""
+    runtime = _RUNTIMES.get(manifest.toolchain.compiler)
+    if runtime is None:
+        return
+    try:
+        importlib.import_module(runtime)
+    except ImportError as error:
+        raise ServeFailed(
+            f"This host's Python has no {runtime}, which runs {manifest.lane} programs.",
+            "Use the interpreter of the Neuron image; `amazonei targets show` names it.",
+        ) from error
 
 
 def parse_json(data: bytes) -> object:

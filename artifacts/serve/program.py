@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PROGRAM_NAME = "program.pt"
 GOLDEN_NAME = "golden.safetensors"
+TORCHSCRIPT = "torchscript"
+ELASTIC_INFERENCE = "torchscript-eia"  # TorchScript that EI's framework attaches to the accelerator
 NO_PREPARATION = "none"
 OPTIMIZE_FOR_INFERENCE = "optimize-for-inference"
 

@@ -1,0 +1,128 @@
+"""Find the model that a MODEL argument names."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from artifacts.compile.foreign import user_code
+from artifacts.errors import BadRequest, CompileError
+from artifacts.serve.program import torchscript_expected
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+FORMS = (
+    "MODEL is package.module:callable, path/to/file.py:callable, a Hugging Face directory with config.json, "
+    "a TorchScript .pt or an exported .pt2."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """The user's module as it came, and what to call the artifact."""
+
+    module: torch.nn.Module
+    name: str
+
+
+def load_model(text: str) -> LoadedModel:
+    """Load MODEL; raises BadRequest when it names nothing and CompileError when loading fails."""
+    path = Path(text)
+    if path.is_dir():
+        return LoadedModel(module=_hugging_face(path), name=artifact_name(path.resolve().name))
+    if path.suffix in {".pt", ".pth"}:
+        return LoadedModel(module=_torchscript(_existing(path)), name=artifact_name(path.stem))
+    if path.suffix == ".pt2":
+        return LoadedModel(module=_exported(_existing(path)), name=artifact_name(path.stem))
+    source, colon, attribute = text.rpartition(":")
+    if not colon or not source or not attribute:
+        raise BadRequest(f"{text!r} is not a model.", FORMS)
+    namespace = _from_file(_existing(Path(source))) if source.endswith(".py") else _imported(source)
+    return LoadedModel(module=_call(namespace, attribute), name=artifact_name(attribute))
+
+
+def artifact_name(text: str) -> str:
+    """Return the text as lower-case words joined by hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "model"
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise BadRequest(f"There is no file {path}.", FORMS)
+    return path
+
+
+def _hugging_face(directory: Path) -> torch.nn.Module:
+    if not (directory / "config.json").is_file():
+        raise BadRequest(f"{directory} has no config.json.", FORMS)
+    import transformers
+
+    with user_code(f"Loading {directory}"):
+        config = transformers.AutoConfig.from_pretrained(directory, local_files_only=True)
+        named = getattr(transformers, (config.architectures or ["AutoModel"])[0], transformers.AutoModel)
+        config.use_cache = False  # a cache of keys and values is state, not an answer
+        model = named.from_pretrained(directory, config=config, local_files_only=True)
+    if not isinstance(model, torch.nn.Module):
+        raise CompileError(f"{directory} does not hold a PyTorch model.", FORMS)
+    return model
+
+
+def _torchscript(path: Path) -> torch.nn.Module:
+    with user_code(f"Loading {path}"), torchscript_expected():
+        module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+    if not isinstance(module, torch.nn.Module):
+        raise CompileError(f"{path} holds no module.", FORMS)
+    return module
+
+
+def _exported(path: Path) -> torch.nn.Module:
+    with user_code(f"Loading {path}"):
+        return torch.export.load(path).module()
+
+
+def _imported(name: str) -> ModuleType:
+    try:
+        found = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        found = None
+    if found is None:
+        raise BadRequest(f"There is no module {name!r} to import.", FORMS)
+    with user_code(f"Importing {name}"):
+        return importlib.import_module(name)
+
+
+def _from_file(path: Path) -> ModuleType:
+    name = path.stem
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise BadRequest(f"{path} is not a Python file.", FORMS)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # torch.jit.script and dataclasses look their module up by name
+    with user_code(f"Importing {path}"):
+        spec.loader.exec_module(module)
+    return module
+
+
+def _call(namespace: ModuleType, attribute: str) -> torch.nn.Module:
+    found = getattr(namespace, attribute, None)
+    if found is None:
+        nearest = difflib.get_close_matches(attribute, dir(namespace), n=1)
+        meant = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        raise BadRequest(f"{namespace.__name__} has no {attribute!r}.{meant}", FORMS)
+    if not isinstance(found, torch.nn.Module):
+        if not callable(found):
+            raise BadRequest(f"{attribute!r} is neither a module nor callable.", FORMS)
+        with user_code(f"Calling {attribute}()"):
+            found = found()
+    if not isinstance(found, torch.nn.Module):
+        raise BadRequest(f"{attribute}() returned a {type(found).__name__}, not an nn.Module.", FORMS)
+    return found

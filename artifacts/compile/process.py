@@ -1,0 +1,76 @@
+"""Run the compiler in a process of its own, so that the tool never imports torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from artifacts.compile.request import CompileRequest, CompileResult
+from artifacts.errors import AmazoneiError, BadRequest, CompileError, ToolchainMissing, VerificationFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_FAMILIES: dict[str, type[AmazoneiError]] = {
+    family.code: family for family in (BadRequest, CompileError, ToolchainMissing, VerificationFailed)
+}
+_KEPT_LINES = 20
+# Hugging Face libraries: nothing from the network, and none of their progress between our lines.
+_QUIET = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def compile_in_process(request: CompileRequest, progress: Callable[[str], None]) -> CompileResult:
+    """Compile and return the result; raises the error that the compiler's process wrote down.
+
+    `progress` gets each line of the process's standard error as it comes.
+    """
+    with tempfile.TemporaryDirectory(prefix="amazonei-request-") as scratch:
+        request_file, result_file = Path(scratch) / "request.json", Path(scratch) / "result.json"
+        request_file.write_bytes(request.to_json())
+        command = [sys.executable, "-m", "artifacts.compile"]
+        command += ["--request", str(request_file), "--result", str(result_file)]
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ | _QUIET
+        ) as child:
+            try:
+                last = _follow(child.stderr, progress)
+            except BaseException:
+                child.terminate()
+                raise
+        if not result_file.exists():
+            raise _died(child.returncode, last)
+        return read_result(result_file.read_bytes())
+
+
+def _follow(stream: IO[str] | None, progress: Callable[[str], None]) -> list[str]:
+    last: deque[str] = deque(maxlen=_KEPT_LINES)
+    for line in stream or ():
+        last.append(line.rstrip("\n"))
+        progress(line.rstrip("\n"))
+    return list(last)
+
+
+def _died(code: int, last: list[str]) -> CompileError:
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
+    return CompileError(f"The compiler's process {how} and left no result.", "\n".join(last))
+
+
+def read_result(data: bytes) -> CompileResult:
+    """Read a result document; raises the error it holds."""
+    document = json.loads(data)
+    if document.get("ok"):
+        return CompileResult.from_document(document)
+    error = document["error"]
+    family = _FAMILIES.get(error["code"], CompileError)
+    raise family(error["message"], error["hint"])

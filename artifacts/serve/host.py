@@ -1,0 +1,111 @@
+"""The host's process: fetch a request by its digest, do it, and leave the answer in the bucket.
+
+Run by the SSM document's script with its parameters in the environment. The answer is a JSON document
+under `results/<request id>/<instance id>.json`; standard output carries one line of summary, which SSM
+truncates at 24,000 characters; steps go to standard error.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from artifacts.canonical import SHA256_HEX
+from artifacts.errors import AmazoneiError, BadRequest
+from artifacts.serve.installation import Host
+from artifacts.serve.operations import perform
+from artifacts.serve.requests import AnyRequest, InstallRequest, StatusRequest, StopRequest, parse_request
+from artifacts.serve.settings import HostSettings, read_settings
+from artifacts.serve.storage import Storage
+from artifacts.serve.supervision import ProcessSupervisor, Supervisor
+from artifacts.serve.systemd import RUNNING_SYSTEMD, SystemdSupervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# Members of a response that a person looks for first; the whole of it is in the bucket.
+_SUMMARY = ("ok", "operation", "id", "digest", "changed", "port", "serving", "stopped", "error")
+
+
+def choose_supervisor(settings: HostSettings, systemd: Path = RUNNING_SYSTEMD) -> Supervisor:
+    """Return systemd's where it runs, plain processes on emulated hosts and elsewhere."""
+    if systemd.is_dir() and not settings.emulated:
+        return SystemdSupervisor()
+    return ProcessSupervisor(settings.run_directory, settings.log_directory)
+
+
+def fetch_request(storage: Storage, digest: str) -> AnyRequest:
+    """Return the request that has this digest."""
+    if not SHA256_HEX.fullmatch(digest):
+        raise BadRequest("The request is not named by a SHA-256.")
+    with tempfile.TemporaryDirectory(prefix="amazonei-request-") as scratch:
+        path = Path(scratch) / "request.json"
+        storage.fetch_verified(f"artifacts/requests/{digest}.json", path, digest)
+        return parse_request(path.read_bytes())
+
+
+def respond(host: Host, request: AnyRequest, operation: str) -> tuple[dict[str, Any], int]:
+    """Perform the request; returns the response document and the exit code."""
+    response: dict[str, Any] = {
+        "operation": request.operation.value,
+        "id": request.id,
+        "instance_id": host.settings.instance_id,
+        "accelerator": host.settings.accelerator,
+        "emulated": host.settings.emulated,
+    }
+    try:
+        if operation != request.operation.value:
+            raise BadRequest(f"The command says {operation!r}, the request {request.operation.value!r}.")
+        with _locked(host.settings.home, request):
+            return {"ok": True, **response, **perform(host, request)}, 0
+    except AmazoneiError as error:
+        return {"ok": False, **response, "error": error.as_document()}, error.exit_code
+
+
+@contextmanager
+def _locked(home: Path, request: AnyRequest) -> Iterator[None]:
+    """Let nothing change the served version while it is used; two changes would race for the free port."""
+    if isinstance(request, StatusRequest):
+        yield
+        return
+    changes = isinstance(request, InstallRequest | StopRequest)
+    with (home / "lock").open("w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if changes else fcntl.LOCK_SH)
+        yield
+
+
+def run(environment: Mapping[str, str]) -> tuple[dict[str, Any], int]:
+    """Do what the environment asks; returns the response and the exit code."""
+    try:
+        settings = read_settings(environment)
+        storage = Storage(environment.get("SSM_Bucket", ""))
+        request = fetch_request(storage, environment.get("SSM_Request", ""))
+        host = Host(settings=settings, storage=storage, supervisor=choose_supervisor(settings), progress=_say)
+        response, code = respond(host, request, environment.get("SSM_Operation", ""))
+        storage.put(f"results/{request.id}/{settings.instance_id}.json", json.dumps(response).encode())
+    except AmazoneiError as error:
+        return {"ok": False, "error": error.as_document()}, error.exit_code
+    return response, code
+
+
+def main() -> int:
+    """Run as the SSM document's step."""
+    response, code = run(os.environ)
+    summary = {name: response[name] for name in _SUMMARY if name in response}
+    sys.stdout.write(json.dumps(summary) + "\n")
+    return code
+
+
+def _say(step: str) -> None:
+    sys.stderr.write(f"{step}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""What a host does besides installing: invoke, benchmark, status and stop."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from artifacts.archive import MANIFEST_NAME
+from artifacts.errors import BadRequest
+from artifacts.manifest import Manifest
+from artifacts.serve.client import JSON_TYPE, SAFETENSORS_TYPE
+from artifacts.serve.current import Current, clear_current, read_current, require_current
+from artifacts.serve.installation import Host, install, version_directory
+from artifacts.serve.requests import (
+    AnyRequest,
+    BenchmarkRequest,
+    InstallRequest,
+    InvokeRequest,
+    StatusRequest,
+)
+
+if TYPE_CHECKING:
+    from artifacts.serve.settings import HostSettings
+
+BENCHMARK_PAYLOADS = 8  # distinct inputs, so that no cache answers
+
+
+def perform(host: Host, request: AnyRequest) -> dict[str, Any]:
+    """Do what is asked and return the members of the response."""
+    if isinstance(request, InstallRequest):
+        return install(host, request)
+    if isinstance(request, InvokeRequest):
+        return invoke(host, request)
+    if isinstance(request, BenchmarkRequest):
+        return benchmark(host, request)
+    if isinstance(request, StatusRequest):
+        return status(host)
+    return stop(host)
+
+
+def served_manifest(settings: HostSettings, current: Current) -> Manifest:
+    """Return the manifest of the served version."""
+    file = version_directory(settings, current.digest) / MANIFEST_NAME
+    return Manifest.from_json(file.read_bytes())
+
+
+def invoke(host: Host, request: InvokeRequest) -> dict[str, Any]:
+    """Send one request to the served model."""
+    current = require_current(host.settings.home)
+    body = _invoke_body(host, current, request.body)
+    started = time.perf_counter()
+    answer = host.client(current.port).infer(body, JSON_TYPE)
+    elapsed = time.perf_counter() - started
+    return {
+        "digest": current.digest,
+        "response": json.loads(answer),
+        "latency_ms": round(elapsed * 1e3, 3),
+    }
+
+
+def _invoke_body(host: Host, current: Current, body: dict[str, Any]) -> bytes:
+    if set(body) == {"inputs"}:
+        return json.dumps(body).encode()
+    seed = body.get("random")
+    if set(body) != {"random"} or not isinstance(seed, int):
+        raise BadRequest(
+            'A request is {"inputs": {name: nested lists}} or {"random": seed}.',
+            "`amazonei invoke --random` needs no file.",
+        )
+    from artifacts.serve.sampling import sample
+
+    inputs = sample(served_manifest(host.settings, current).inputs, seed)
+    return json.dumps({"inputs": {name: tensor.tolist() for name, tensor in inputs.items()}}).encode()
+
+
+def benchmark(host: Host, request: BenchmarkRequest) -> dict[str, Any]:
+    """Measure the served model with raw bodies; the samples go to the bucket, compressed."""
+    from artifacts.measure.campaign import measure
+    from artifacts.measure.protocol import Protocol
+    from artifacts.measure.results import pack_samples
+
+    current = require_current(host.settings.home)
+    manifest = served_manifest(host.settings, current)
+    protocol = Protocol.from_json(request.protocol)
+    payloads = _payloads(manifest, protocol.seed)
+    measurement = measure(host.client(current.port).url, payloads, SAFETENSORS_TYPE, protocol, host.progress)
+    samples = f"results/{request.id}/{host.settings.instance_id}.samples.json.gz"
+    host.storage.put(samples, pack_samples(measurement))
+    return {
+        "digest": current.digest,
+        "lane": manifest.lane,
+        "workers": current.workers,
+        "payload_bytes": len(payloads[0]),
+        "measurement": measurement.to_json(),
+        "samples_key": samples,
+    }
+
+
+def _payloads(manifest: Manifest, seed: int) -> tuple[bytes, ...]:
+    from safetensors import torch as safetensors
+
+    from artifacts.serve.sampling import sample
+
+    seeds = range(seed, seed + BENCHMARK_PAYLOADS)
+    return tuple(safetensors.save(sample(manifest.inputs, each)) for each in seeds)
+
+
+def status(host: Host) -> dict[str, Any]:
+    """Say what is served and whether it answers."""
+    current = read_current(host.settings.home)
+    if current is None:
+        return {"serving": None}
+    manifest = served_manifest(host.settings, current)
+    running = host.supervisor.running(current.port)
+    return {
+        "serving": {
+            "digest": current.digest,
+            "name": manifest.name,
+            "lane": manifest.lane,
+            "stand_in": manifest.stand_in,
+            "port": current.port,
+            "workers": current.workers,
+            "pid": running.pid if running else None,
+            "uptime_s": running.uptime_s if running else None,
+            "healthy": running is not None and host.client(current.port).healthy(),
+        }
+    }
+
+
+def stop(host: Host) -> dict[str, Any]:
+    """Stop serving."""
+    current = read_current(host.settings.home)
+    if current is None:
+        return {"stopped": False}
+    host.supervisor.stop(current.port)
+    clear_current(host.settings.home)
+    return {"stopped": True, "digest": current.digest}

@@ -1,0 +1,64 @@
+"""The deployment's bucket, seen from a host: through the `aws` command that every image carries."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from artifacts.errors import ServeFailed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """One bucket."""
+
+    bucket: str
+
+    def fetch(self, key: str, path: Path) -> None:
+        """Download an object to a path; the caller checks its digest."""
+        self._run("get-object", "--bucket", self.bucket, "--key", key, str(path))
+
+    def put(self, key: str, body: bytes) -> None:
+        """Upload an object."""
+        with tempfile.NamedTemporaryFile(prefix="amazonei-put-") as stream:
+            stream.write(body)
+            stream.flush()
+            self._run("put-object", "--bucket", self.bucket, "--key", key, "--body", stream.name)
+
+    def fetch_verified(self, key: str, path: Path, digest: str) -> None:
+        """Download an object whose SHA-256 is known; raises ServeFailed when it has another."""
+        self.fetch(key, path)
+        got = _sha256(path)
+        if got != digest:
+            path.unlink()
+            raise ServeFailed(
+                f"{key} has SHA-256 {got[:12]}…, not {digest[:12]}….", "Ship the artifact again."
+            )
+
+    def _run(self, operation: str, *arguments: str) -> None:
+        command = ["aws", "s3api", operation, *arguments]
+        try:
+            done = subprocess.run(command, check=False, capture_output=True, text=True)
+        except FileNotFoundError as error:
+            raise ServeFailed("This host has no `aws` command.", "Use an image that carries it.") from error
+        if done.returncode != 0:
+            reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise ServeFailed(
+                f"aws s3api {operation} failed: {reason}", "Look at the host's role and endpoint."
+            )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
