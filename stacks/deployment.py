@@ -85,7 +85,7 @@ def compose(app: App, spec: DeploymentSpec) -> None:
 def lay_foundation(stack: Stack, spec: DeploymentSpec) -> Foundation:
     """Add network, bucket, document and endpoints, and say in outputs what the hosts are reached with."""
     bucket = ArtifactBucket(stack, "Artifacts")
-    document = HostDocument(stack, "HostCommand", content=host_document())
+    document = HostDocument(stack, "HostCommand", deployment=spec.name, content=host_document())
     network = _network(stack, spec)
     groups = SecurityGroups(
         stack,

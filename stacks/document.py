@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 class HostDocument(Construct):
     """A command document whose new content becomes a new version, so that running commands keep theirs."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, content: Mapping[str, object]) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, deployment: str, content: Mapping[str, object]
+    ) -> None:
         super().__init__(scope, construct_id)
         document = ssm.CfnDocument(
             self,
@@ -23,6 +25,10 @@ class HostDocument(Construct):
             document_format="JSON",
             document_type="Command",
             target_type="/AWS::EC2::Instance",
+            # CloudFormation's own name would start with the stack's, and Systems Manager reserves
+            # names that start with aws, amazon or amzn:
+            # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_CreateDocument.html
+            name=f"hosts-of-{deployment}",
             update_method="NewVersion",
         )
         self.name = document.ref

@@ -149,6 +149,13 @@ def test_the_document_is_the_hosts_own(deployments: Deployments) -> None:
     assert document["UpdateMethod"] == "NewVersion"
 
 
+def test_the_document_has_no_name_that_systems_manager_reserves(deployments: Deployments) -> None:
+    (stack,) = deployments["cpu"]
+    (document,) = resources(stack, "AWS::SSM::Document")
+    assert stack.name.startswith("amazon"), "what CloudFormation would begin the name with"
+    assert document["Name"] == "hosts-of-amazonei"
+
+
 def test_an_existing_vpc_is_taken_as_it_is(deployments: Deployments) -> None:
     (stack,) = deployments["existing-vpc"]
     assert not list(resources(stack, "AWS::EC2::VPC"))
