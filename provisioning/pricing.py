@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from artifacts.errors import BadRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from stacks.spec import HostSpec
 
 PRICES_FILE = Path(__file__).with_name("prices.json")
 UNSPECIFIED = "unspecified"  # the region of a price whose source names none
@@ -57,6 +55,36 @@ class CostItem:
     hourly: float
     basis: str
     source: str
+
+
+class Chargeable(Protocol):
+    """The hosts of one accelerator, as far as money is concerned; `stacks.spec.HostSpec` is one."""
+
+    @property
+    def instance_type(self) -> str:
+        """The EC2 type."""
+
+    @property
+    def elastic_inference(self) -> str | None:
+        """The EI accelerator attached to each host, if any."""
+
+    @property
+    def count(self) -> int:
+        """How many hosts."""
+
+    @property
+    def volume_gib(self) -> int:
+        """The size of each host's disk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostCharge:
+    """Hosts that exist only on paper, to be priced."""
+
+    instance_type: str
+    elastic_inference: str | None = None
+    count: int = 1
+    volume_gib: int = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +162,7 @@ class PriceTable:
 
 
 def hourly_items(
-    prices: PriceTable, region: str, hosts: Sequence[HostSpec], charge: EndpointCharge = NO_ENDPOINTS
+    prices: PriceTable, region: str, hosts: Sequence[Chargeable], charge: EndpointCharge = NO_ENDPOINTS
 ) -> tuple[CostItem, ...]:
     """Return the itemised price per hour of hosts and endpoints, or raise PriceMissing.
 
@@ -144,7 +172,7 @@ def hourly_items(
 
 
 def estimate(
-    prices: PriceTable, region: str, hosts: Sequence[HostSpec], charge: EndpointCharge = NO_ENDPOINTS
+    prices: PriceTable, region: str, hosts: Sequence[Chargeable], charge: EndpointCharge = NO_ENDPOINTS
 ) -> Estimate:
     """Return the same as `hourly_items`, keeping what could not be priced instead of raising it."""
     items: list[CostItem] = []
@@ -158,7 +186,7 @@ def estimate(
 
 
 def _charges(
-    prices: PriceTable, region: str, hosts: Sequence[HostSpec], charge: EndpointCharge
+    prices: PriceTable, region: str, hosts: Sequence[Chargeable], charge: EndpointCharge
 ) -> Iterator[Callable[[], CostItem]]:
     """Yield one look-up per line of the bill, so that one missing price does not hide the others."""
     for host in hosts:
@@ -169,7 +197,7 @@ def _charges(
         yield lambda: _item(prices.item("interface-endpoint", region), label, number)
 
 
-def _host_charges(prices: PriceTable, region: str, host: HostSpec) -> Iterator[Callable[[], CostItem]]:
+def _host_charges(prices: PriceTable, region: str, host: Chargeable) -> Iterator[Callable[[], CostItem]]:
     count, attached = host.count, host.elastic_inference
     yield lambda: _item(prices.hourly(host.instance_type, region), f"{host.instance_type} host", count)
     if attached is not None:
