@@ -108,9 +108,7 @@ def test_targets_that_cannot_be_ranked_come_last_with_their_reason() -> None:
 
 
 def test_one_missed_repeat_is_a_missed_limit() -> None:
-    target = a_target(
-        "c7i.xlarge", peaking(100), missing_its_limit("p90 is not below the limit"), peaking(101)
-    )
+    target = a_target("c7i.xlarge", peaking(100), missing_its_limit("p90 is over it"), peaking(101))
     row = rank(results_of(target), PRICES, AT_PEAK).rows[0]
     assert row.rank is None
     assert row.reason == "limit missed (in 1 of 3 repeats): p90 is over it"
