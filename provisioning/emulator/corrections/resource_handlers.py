@@ -46,6 +46,8 @@ class Made:
 
     physical_resource_id: str
     attributes: dict[str, Any] = field(default_factory=dict)
+    cf_resource_type: str = ""
+    logical_resource_id: str = ""
 
     def get_cfn_attribute(self, name: str) -> Any:
         """Return what Fn::GetAtt gives."""
