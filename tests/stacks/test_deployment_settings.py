@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +11,7 @@ from stacks.settings import parse_deployment, read_document, reject_unknown
 from stacks.spec import DeploymentSpec, HostSpec, NetworkSpec
 from tests.stacks.specs import SPECS, described
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+ROOT = Path(__file__).parents[2]
 VPC = "vpc-0a1b2c3d"
 
 
@@ -49,6 +47,11 @@ def test_the_whole_file_of_the_contract_becomes_one_spec(tmp_path: Path) -> None
     assert [
         (host.accelerator, host.instance_type, host.elastic_inference, host.count) for host in spec.hosts
     ] == [("c7i.xlarge", "c7i.xlarge", None, 2), ("eia2.medium", "c5.large", "eia2.medium", 1)]
+
+
+def test_the_file_of_the_checkout_is_one_stack_so_that_plain_cdk_deploy_works() -> None:
+    spec = parse_deployment(read_document(ROOT / "amazonei.toml"))
+    assert {spec.host_stack(host) for host in spec.hosts} == {spec.name}
 
 
 def test_a_document_that_says_only_where_gets_the_defaults() -> None:

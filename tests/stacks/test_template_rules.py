@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stacks.rules import TEMPLATE_BYTES, violations
+from tests.stacks.rules import TEMPLATE_BYTES, violations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

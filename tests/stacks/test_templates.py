@@ -4,8 +4,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from artifacts.serve.document import host_document
-from stacks.rules import violations
 from stacks.synth import SynthesizedStack, TemplateParameter, synthesize
+from tests.stacks.rules import violations
 from tests.stacks.specs import EXISTING, SPECS, described
 
 if TYPE_CHECKING:
