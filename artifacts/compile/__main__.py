@@ -7,11 +7,10 @@ at all, and holds either the result or the error as a document.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
+from artifacts.compile.documents import write_document
 from artifacts.compile.pipeline import compile_model
 from artifacts.compile.request import CompileRequest
 from artifacts.errors import AmazoneiError
@@ -27,21 +26,15 @@ def main(arguments: list[str] | None = None) -> int:
         request = CompileRequest.from_json(options.request.read_bytes())
         document = compile_model(request, _say).as_document()
     except AmazoneiError as error:
-        _write(options.result, {"ok": False, "error": error.as_document()})
+        write_document(options.result, {"ok": False, "error": error.as_document()})
         return error.exit_code
-    _write(options.result, document)
+    write_document(options.result, document)
     return 0
 
 
 def _say(step: str) -> None:
     sys.stderr.write(f"  {step}\n")
     sys.stderr.flush()
-
-
-def _write(path: Path, document: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(json.dumps(document), encoding="utf-8")
-    temporary.replace(path)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import sys
 import tempfile
@@ -14,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from artifacts import archive
+from artifacts.compile.documents import write_document
 from artifacts.compile.parity import GOLDEN_SEED
 from artifacts.manifest import Manifest, Toolchain
 from artifacts.serve.golden import golden_tensors
@@ -88,7 +88,4 @@ def write_evidence(artifact: Path, evidence: dict[str, Any]) -> None:
             "threads": torch.get_num_threads(),
         },
     }
-    target = archive.evidence_path(artifact)
-    temporary = target.with_name(f".{target.name}.partial")
-    temporary.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    temporary.replace(target)
+    write_document(archive.evidence_path(artifact), document)

@@ -9,16 +9,24 @@ import sys
 import tempfile
 from collections import deque
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from artifacts.compile.request import CompileRequest, CompileResult
-from artifacts.errors import AmazoneiError, BadRequest, CompileError, ToolchainMissing, VerificationFailed
+from artifacts.errors import (
+    AmazoneiError,
+    ArtifactRefused,
+    BadRequest,
+    CompileError,
+    ToolchainMissing,
+    VerificationFailed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _FAMILIES: dict[str, type[AmazoneiError]] = {
-    family.code: family for family in (BadRequest, CompileError, ToolchainMissing, VerificationFailed)
+    family.code: family
+    for family in (ArtifactRefused, BadRequest, CompileError, ToolchainMissing, VerificationFailed)
 }
 _KEPT_LINES = 20
 # Hugging Face libraries: nothing from the network, and none of their progress between our lines.
@@ -36,10 +44,22 @@ def compile_in_process(request: CompileRequest, progress: Callable[[str], None])
     `progress` gets each line of the process's standard error as it comes.
     """
     with tempfile.TemporaryDirectory(prefix="amazonei-request-") as scratch:
-        request_file, result_file = Path(scratch) / "request.json", Path(scratch) / "result.json"
+        request_file = Path(scratch) / "request.json"
         request_file.write_bytes(request.to_json())
-        command = [sys.executable, "-m", "artifacts.compile"]
-        command += ["--request", str(request_file), "--result", str(result_file)]
+        document = _run(["artifacts.compile", "--request", str(request_file)], progress)
+    return CompileResult.from_document(document)
+
+
+def inspect_in_process(artifact: Path) -> dict[str, Any]:
+    """Return what `artifacts.compile.inspection` says about an artifact."""
+    return _run(["artifacts.compile.inspect", str(artifact)], progress=lambda _: None)
+
+
+def _run(module: list[str], progress: Callable[[str], None]) -> dict[str, Any]:
+    """Run a module that takes --result FILE and return the document; raises the error it holds."""
+    with tempfile.TemporaryDirectory(prefix="amazonei-result-") as scratch:
+        result = Path(scratch) / "result.json"
+        command = [sys.executable, "-m", *module, "--result", str(result)]
         with subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ | _QUIET
         ) as child:
@@ -48,9 +68,9 @@ def compile_in_process(request: CompileRequest, progress: Callable[[str], None])
             except BaseException:
                 child.terminate()
                 raise
-        if not result_file.exists():
+        if not result.exists():
             raise _died(child.returncode, last)
-        return read_result(result_file.read_bytes())
+        return _document(result.read_bytes())
 
 
 def _follow(stream: IO[str] | None, progress: Callable[[str], None]) -> list[str]:
@@ -66,11 +86,10 @@ def _died(code: int, last: list[str]) -> CompileError:
     return CompileError(f"The compiler's process {how} and left no result.", "\n".join(last))
 
 
-def read_result(data: bytes) -> CompileResult:
-    """Read a result document; raises the error it holds."""
-    document = json.loads(data)
-    if document.get("ok"):
-        return CompileResult.from_document(document)
+def _document(data: bytes) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(data)
+    if document["ok"]:
+        return document
     error = document["error"]
     family = _FAMILIES.get(error["code"], CompileError)
     raise family(error["message"], error["hint"])

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artifacts.archive import open_verified
+from artifacts.archive import MANIFEST_NAME, open_verified
 from artifacts.errors import ArtifactRefused, ServeFailed
+from artifacts.manifest import Manifest
 from artifacts.serve.client import SAFETENSORS_TYPE, Client
 from artifacts.serve.current import Current, read_current, switch_current
 from artifacts.serve.routes import PORTS
@@ -21,7 +22,6 @@ from artifacts.serve.supervision import ServerSpec, Supervisor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from artifacts.manifest import Manifest
     from artifacts.serve.requests import InstallRequest
     from artifacts.serve.storage import Storage
 
@@ -76,13 +76,21 @@ def version_directory(settings: HostSettings, digest: str) -> Path:
     return settings.versions / digest
 
 
+def served_manifest(settings: HostSettings, current: Current) -> Manifest:
+    """Return the manifest of the served version."""
+    return Manifest.from_json((version_directory(settings, current.digest) / MANIFEST_NAME).read_bytes())
+
+
 def _report(host: Host, current: Current, *, changed: bool) -> dict[str, Any]:
+    manifest = served_manifest(host.settings, current)
     return {
         "digest": current.digest,
+        "name": manifest.name,
+        "lane": manifest.lane,
+        "stand_in": manifest.stand_in,
         "port": current.port,
         "workers": current.workers,
         "changed": changed,
-        "accelerator": host.settings.accelerator,
     }
 
 

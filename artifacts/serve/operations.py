@@ -6,12 +6,10 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from artifacts.archive import MANIFEST_NAME
 from artifacts.errors import BadRequest
-from artifacts.manifest import Manifest
 from artifacts.serve.client import JSON_TYPE, SAFETENSORS_TYPE
 from artifacts.serve.current import Current, clear_current, read_current, require_current
-from artifacts.serve.installation import Host, install, version_directory
+from artifacts.serve.installation import Host, install, served_manifest
 from artifacts.serve.requests import (
     AnyRequest,
     BenchmarkRequest,
@@ -21,7 +19,7 @@ from artifacts.serve.requests import (
 )
 
 if TYPE_CHECKING:
-    from artifacts.serve.settings import HostSettings
+    from artifacts.manifest import Manifest
 
 BENCHMARK_PAYLOADS = 8  # distinct inputs, so that no cache answers
 
@@ -37,12 +35,6 @@ def perform(host: Host, request: AnyRequest) -> dict[str, Any]:
     if isinstance(request, StatusRequest):
         return status(host)
     return stop(host)
-
-
-def served_manifest(settings: HostSettings, current: Current) -> Manifest:
-    """Return the manifest of the served version."""
-    file = version_directory(settings, current.digest) / MANIFEST_NAME
-    return Manifest.from_json(file.read_bytes())
 
 
 def invoke(host: Host, request: InvokeRequest) -> dict[str, Any]:
