@@ -28,6 +28,11 @@ class Agent:
         self._generation = 0  # a worker belongs to one period of power; a later one outdates it
         self._on = False
 
+    @property
+    def on(self) -> bool:
+        """Return whether work that is submitted now will run."""
+        return self._on
+
     def start(self) -> None:
         """Begin to run work."""
         with self._changed:

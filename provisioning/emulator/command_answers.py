@@ -153,7 +153,7 @@ def _beginning(paths: list[Path], most: int) -> str:
     text = ""
     for path in paths:
         if path.exists() and len(text) < most:
-            with path.open(errors="replace") as file:
+            with path.open(errors="replace", newline="") as file:
                 text += file.read(most - len(text))
     return text
 

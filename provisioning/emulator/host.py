@@ -61,8 +61,8 @@ class Host:
 
     @property
     def online(self) -> bool:
-        """Return whether the host is registered and on."""
-        return self._registered_at is not None and not self._off.is_set()
+        """Return whether the host is registered and takes commands."""
+        return self.agent.on
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -115,7 +115,7 @@ class Host:
 
     def _come_up(self, user_data: str, off: threading.Event) -> None:
         if not self._run_user_data(user_data) or off.wait(self._site.registration_delay_s):
-            return
+            return  # the boot failed, or the power went
         self._registered_at = self._registered_at or datetime.now(UTC)
         self.agent.start()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 import socket
@@ -41,6 +42,7 @@ _KEY_ALPHABET = string.ascii_uppercase + "234567"
 def serve(state: StateDirectory, port: int) -> None:
     """Serve until SIGTERM or SIGINT, then end every host; raises `BadRequest` when the port is taken."""
     state.prepare()
+    os.chdir(state.path)
     install_all(strict.corrections())
     with _listen(port) as listener:
         running = _identity(state, listener.getsockname()[1])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
+import signal
 import sys
 import time
 import urllib.error
@@ -79,6 +79,7 @@ def stop(state_dir: Path) -> bool:
         running = find(state.path)
         if running is not None:
             processes.end(_only(running.process), grace_s=10.0)
+            _reap(running.pid)
         _clear(state)
         return running is not None
 
@@ -114,37 +115,47 @@ def _clear(state: StateDirectory) -> None:
 
 
 def _launch(state: StateDirectory, port: int) -> Running:
-    child = _spawn(state, port)
+    pid = _spawn(state, port)
     deadline = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline:
         running = find(state.path)
-        if running is not None and running.pid == child.pid and _answers(running):
+        if running is not None and running.pid == pid and _answers(running):
             return running
-        if child.poll() is not None:
+        if _reap(pid):
             raise AwsError(f"The emulator did not start: {_tail(state.log)}", f"Its log: {state.log}")
         time.sleep(0.05)
-    child.kill()
-    child.wait()
+    os.kill(pid, signal.SIGKILL)  # our own child, not yet waited for: its pid cannot have been recycled
+    os.waitpid(pid, 0)
     raise AwsError(
         f"The emulator did not answer within {_START_TIMEOUT_S:.0f} s: {_tail(state.log)}",
         f"Its log: {state.log}",
     )
 
 
-def _spawn(state: StateDirectory, port: int) -> subprocess.Popen[bytes]:
-    argv = [sys.executable, "-m", "provisioning.emulator"]
+def _spawn(state: StateDirectory, port: int) -> int:
+    """Start the process in a session of its own; return its pid.
+
+    It is meant to outlive this process, which `subprocess` would report as a leak.
+    """
+    # -P: whatever lies in the user's working directory must not be imported in moto's place.
+    argv = [sys.executable, "-P", "-m", "provisioning.emulator"]
     argv += ["--state-dir", str(state.path), "--port", str(port)]
-    descriptor = os.open(state.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as log:
-        return subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=_child_environment(os.environ),
-            cwd=state.path,
-            start_new_session=True,
-        )
+    writing = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+    streams = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(state.log), writing, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    environment = _child_environment(os.environ)
+    return os.posix_spawn(sys.executable, argv, environment, file_actions=streams, setsid=True)
+
+
+def _reap(pid: int) -> bool:
+    """Return whether this child has ended, and let the kernel forget it; False when it is not a child."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return False
 
 
 def _child_environment(parent: Mapping[str, str]) -> dict[str, str]:
