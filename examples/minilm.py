@@ -58,7 +58,7 @@ def request(sentence: str) -> dict[str, object]:
 def embedding(path: Path) -> list[float]:
     """Return the vector of a response, printed by `amazonei invoke` with or without --output json."""
     document = json.loads(path.read_text(encoding="utf-8"))
-    vector: list[float] = document["outputs"]["output"][0]
+    vector: list[float] = document.get("response", document)["outputs"]["output"][0]
     return vector
 
 
@@ -97,7 +97,7 @@ def main() -> int:
         parser.error("compare needs at least two responses")
     try:
         print("\n".join(compare(options.responses)))
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         parser.error(f"not a response of the sentence encoder: {error}")
     return 0
 

@@ -100,4 +100,6 @@ def _tensors(program: torch.jit.ScriptModule, graph: Any) -> list[torch.Tensor]:
 
 
 def _is_tensor_constant(node: Any) -> bool:
-    return node.kind() == "prim::Constant" and node.hasAttribute("value") and node.kindOf("value") == "t"
+    if node.kind() != "prim::Constant" or not node.hasAttribute("value"):
+        return False
+    return bool(node.kindOf("value") == "t")
