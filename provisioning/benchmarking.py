@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from artifacts.errors import BadRequest
-from artifacts.measure.protocol import Protocol
 from artifacts.serve.requests import BenchmarkRequest, InvokeRequest
 from provisioning.operations import Operation, operate
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from artifacts.measure.protocol import Protocol
     from provisioning.operations import HostCalls
 
 INVOKE_TIMEOUT_S = 120
@@ -32,6 +32,7 @@ class Measured:
     """One host's measurement document, and its raw samples as compressed JSON."""
 
     instance_id: str
+    served: dict[str, Any]  # what was measured: its name, lane, digest, stand_in
     measurement: dict[str, Any]
     samples: bytes
 
@@ -45,6 +46,7 @@ def benchmark(calls: HostCalls, accelerator: str, protocol: Protocol) -> tuple[M
     return tuple(
         Measured(
             instance_id=instance_id,
+            served=response["served"],
             measurement=response["measurement"],
             samples=calls.aws.s3.get_object(
                 calls.deployment.bucket, f"results/{request.id}/{instance_id}.samples.json.gz"
@@ -69,11 +71,21 @@ def longest_s(protocol: Protocol) -> float:
 
 
 def invoke(calls: HostCalls, accelerator: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Send one request to the served model on the first host that answers; return its response."""
+    """Send one request to the served model; return its outputs, which artifact gave them, and how fast.
+
+    Every host of the accelerator is asked, because the command goes by tag; the first one's answer counts.
+    """
     request = InvokeRequest(id=uuid.uuid4().hex, body=dict(body))
     operation = Operation(name="invoke", request=request, timeout_s=INVOKE_TIMEOUT_S)
     responses = operate(calls, accelerator, operation)
-    return responses[min(responses)]
+    answer = responses[min(responses)]
+    return {
+        "outputs": answer["response"]["outputs"],
+        "accelerator": accelerator,
+        "digest": answer["digest"],
+        "latency_ms": answer["latency_ms"],
+        "emulated": calls.emulated,
+    }
 
 
 def read_body(path: Path | None, seed: int | None, stdin: str | None = None) -> dict[str, Any]:

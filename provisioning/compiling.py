@@ -26,7 +26,6 @@ from artifacts.errors import (
 )
 from artifacts.targets import Family, find
 from provisioning.config import parse_model
-from provisioning.settings import default_work_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -82,7 +81,7 @@ def _run(arguments: Sequence[str], say: Callable[[str], None]) -> tuple[int, lis
         if process.stdout is not None:
             for line in process.stdout:
                 tail = [*tail[-40:], line.rstrip()]
-                say(line.rstrip())
+                say(line.strip())
     return process.returncode, tail
 
 
@@ -121,7 +120,7 @@ def compile_request(
         target=target,
         method=Method(config.method),
         atol=config.atol,
-        out_dir=wanted["out"] or default_work_dir(settings.name),
+        out_dir=wanted["out"] or settings.work_dir,
         stand_in=needs_stand_in(target, emulated=settings.emulated),
     )
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from artifacts.errors import BadRequest
-from stacks.settings import parse_deployment
+from stacks.settings import DEFAULT_ACCELERATOR, parse_deployment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stacks.spec import DeploymentSpec
-
-# The accelerator AWS named as the successor of Elastic Inference, and the contract's default.
-DEFAULT_ACCELERATOR = "inf1.xlarge"
 
 
 def deployment_spec(
@@ -51,8 +48,5 @@ def _row(row: Any, wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 def _network(wanted: Mapping[str, Any]) -> dict[str, Any]:
     vpc_id, subnet_ids = wanted.get("vpc_id"), list(wanted.get("subnet_ids") or ())
-    if bool(vpc_id) != bool(subnet_ids):
-        raise BadRequest(
-            "An existing network needs both its VPC and its subnets.", "Pass --vpc-id with --subnet-id."
-        )
-    return {"vpc_id": vpc_id, "subnet_ids": subnet_ids} if vpc_id else {}
+    given = {"vpc_id": vpc_id, "subnet_ids": subnet_ids}
+    return {key: value for key, value in given.items() if value}

@@ -5,7 +5,7 @@ A dry run shows a plan and stops; there is no other difference between a dry run
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, assert_never
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def plan_document(plan: SetupPlan) -> dict[str, Any]:
             for step in stacks
         ],
         "hourly_usd": round(plan.hourly, 6),
-        "items": [item.as_document() for item in plan.items],
+        "items": [asdict(item) for item in plan.items],
         "findings": [finding_document(finding) for finding in plan.findings],
     }
 

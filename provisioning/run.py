@@ -73,10 +73,7 @@ def measure_target(
         stage.say(f"{host.accelerator} could not be measured: {error.message}")
         result = replace(entry, failure=error.message)
     else:
-        names = tuple(
-            measuring.folder.samples_path(host.accelerator, repeat).name
-            for repeat in range(1, len(measured) + 1)
-        )
+        names = measuring.folder.sample_names(host.accelerator, measured)
         result = replace(entry, measurements=measurements(measured), samples=names)
     measuring.folder.keep(result, measured)
     return result

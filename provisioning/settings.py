@@ -35,6 +35,11 @@ class Settings:
         """Whether nothing of this can reach AWS: the embedded AWS, or an endpoint on this machine."""
         return self.emulate or is_loopback(self.endpoint_url)
 
+    @property
+    def work_dir(self) -> Path:
+        """Where the deployment's artifacts, results and report are written unless told otherwise."""
+        return Path("build") / "amazonei" / self.name
+
     def command(self, words: str) -> str:
         """Return the command line a person types to run `words` against this same deployment."""
         parts = ["amazonei", *words.split(), "--name", self.name, "--region", self.region]
@@ -50,8 +55,3 @@ class Settings:
 def is_loopback(url: str | None) -> bool:
     """Return whether the URL names this machine."""
     return url is not None and (urlsplit(url).hostname or "") in LOOPBACK_HOSTS
-
-
-def default_work_dir(name: str) -> Path:
-    """Return where artifacts, results and reports of a deployment are written unless told otherwise."""
-    return Path("build") / "amazonei" / name

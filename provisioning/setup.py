@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any, assert_never
 from provisioning.commands import wait_for_hosts
 from provisioning.deploying import StackRequest, deploy_stack
 from provisioning.errors import PreflightFailed
+from provisioning.findings import Finding, Level
 from provisioning.plan import AwaitHosts, DeployStack, SetupPlan, Step
 from provisioning.preflight import judge, observe, place
-from provisioning.pricing import deployment_items
+from provisioning.pricing import EndpointCharge, estimate
+from stacks.closure import ZONES, interface_services
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from provisioning.aws import Aws
     from provisioning.preflight import Observed, Placement
-    from provisioning.pricing import PriceTable
+    from provisioning.pricing import PriceMissing, PriceTable
     from provisioning.waiting import Clock
     from stacks.spec import DeploymentSpec
     from stacks.synth import SynthesizedStack
@@ -56,8 +58,8 @@ def plan_setup(
 ) -> SetupPlan:
     """Return what setting up would do and cost; raise `PreflightFailed` with all findings when it cannot."""
     observed = observe(aws, spec)
-    items, price_findings = deployment_items(spec, prices)
-    findings = (*judge(spec, observed), *price_findings)
+    cost = estimate(prices, spec.region, spec.hosts, endpoint_charge(spec))
+    findings = (*judge(spec, observed), *(_unpriced(missing) for missing in cost.missing))
     if any(finding.blocks for finding in findings):
         raise PreflightFailed(findings)
     existing = {stack.name for stack in aws.cloudformation.list_stacks_of(spec.name)}
@@ -68,9 +70,19 @@ def plan_setup(
         run_id=identity.run_id,
         expires_at=identity.expires_at,
         steps=steps,
-        items=items,
+        items=cost.items,
         findings=findings,
     )
+
+
+def endpoint_charge(spec: DeploymentSpec) -> EndpointCharge:
+    """Return what is billed for the network: interface endpoints, once per zone they are in."""
+    zones = len(spec.network.subnet_ids) if spec.network.vpc_id else ZONES
+    return EndpointCharge(endpoints=len(interface_services(spec)), zones=zones)
+
+
+def _unpriced(missing: PriceMissing) -> Finding:
+    return Finding(level=Level.WARNING, code=missing.code, message=missing.message, remedy=missing.hint)
 
 
 def _values(observed: Observed, placement: Placement, identity: RunIdentity) -> dict[str, Any]:
@@ -113,15 +125,25 @@ def perform(plan: SetupPlan, aws: Aws, clock: Clock, say: Callable[[str], None])
     for step in plan.steps:
         match step:
             case DeployStack():
-                outputs |= deploy_stack(
-                    aws, _request(plan, step), on_event=lambda event: say(event.describe()), clock=clock
-                )
+                outputs |= _deploy(plan, step, aws, clock, say)
             case AwaitHosts(accelerator=accelerator, count=count):
                 tags = {"amazonei:deployment": plan.spec.name, "amazonei:accelerator": accelerator}
                 wait_for_hosts(aws, tags, count, deadline_s=HOSTS_READY_S, on_progress=say, clock=clock)
             case _:
                 assert_never(step)
     return outputs
+
+
+def _deploy(
+    plan: SetupPlan, step: DeployStack, aws: Aws, clock: Clock, say: Callable[[str], None]
+) -> Mapping[str, str]:
+    return deploy_stack(
+        aws,
+        _request(plan, step),
+        on_event=lambda event: event.tell(say),
+        clock=clock,
+        on_heartbeat=lambda waited: say(f"{step.stack.name} is still going after {waited:.0f} s"),
+    )
 
 
 def _request(plan: SetupPlan, step: DeployStack) -> StackRequest:

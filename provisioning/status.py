@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from provisioning.deployment import TAG_ACCELERATOR, TAG_DEPLOYMENT, TAG_EXPIRES
-from provisioning.pricing import PriceMissing
+from provisioning.pricing import EndpointCharge, HostCharge, estimate
 
 if TYPE_CHECKING:
     from provisioning.aws import Aws
@@ -71,70 +71,42 @@ def observe_status(aws: Aws, name: str, prices: PriceTable, now: datetime) -> St
     stacks = aws.cloudformation.list_stacks_of(name)
     hosts = aws.ec2.instances({TAG_DEPLOYMENT: name})
     endpoints = aws.ec2.vpc_endpoints({TAG_DEPLOYMENT: name})
-    charges = (*_host_charges(hosts, aws.region, prices), *_endpoint_charges(endpoints, stacks, prices))
+    cost = estimate(prices, aws.region, _host_charges(hosts), _endpoint_charge(endpoints))
+    # A partial sum would mislead: with one unknown price the total is unknown.
+    hourly = None if cost.missing else round(cost.hourly, 6)
     expires_at = next((stack.tags[TAG_EXPIRES] for stack in stacks if TAG_EXPIRES in stack.tags), None)
     return Status(
         name=name,
         region=aws.region,
         items=(*_stack_items(stacks), *_host_items(hosts), *_endpoint_items(endpoints)),
-        hourly=_total([charge.hourly for charge in charges]),
-        spent=_total([charge.spent(now) for charge in charges]),
+        hourly=hourly,
+        spent=None if hourly is None else round(hourly * _hours(stacks, now), 6),
         expires_at=expires_at,
         seconds_left=_seconds_left(expires_at, now),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Charge:
-    """What one thing costs per hour (None when unknown), and since when."""
-
-    hourly: float | None
-    since: datetime
-
-    def spent(self, now: datetime) -> float | None:
-        hours = max((now - self.since).total_seconds(), 0.0) / 3600
-        return None if self.hourly is None else self.hourly * hours
+def _hours(stacks: tuple[StackRecord, ...], now: datetime) -> float:
+    """Return the hours since the first stack was made: no host can be older."""
+    began = min((stack.created for stack in stacks), default=now)
+    return max((now - began).total_seconds(), 0.0) / 3600
 
 
-def _total(amounts: list[float | None]) -> float | None:
-    """Return the sum, or None as soon as one amount is unknown: a partial sum would mislead."""
-    known = [amount for amount in amounts if amount is not None]
-    return round(sum(known), 6) if len(known) == len(amounts) else None
-
-
-def _host_charges(hosts: tuple[InstanceRecord, ...], region: str, prices: PriceTable) -> tuple[_Charge, ...]:
+def _host_charges(hosts: tuple[InstanceRecord, ...]) -> tuple[HostCharge, ...]:
     return tuple(
-        _Charge(_hourly(prices, instance_type, region), host.launched)
-        for host in hosts
-        if host.launched is not None
-        for instance_type in _priced_types(host)
+        HostCharge(instance_type=host.instance_type, elastic_inference=_attached(host)) for host in hosts
     )
 
 
-def _priced_types(host: InstanceRecord) -> tuple[str, ...]:
-    """Return what is billed for the host: its type, and the accelerator attached to it."""
+def _attached(host: InstanceRecord) -> str | None:
     accelerator = host.tags.get(TAG_ACCELERATOR, host.instance_type)
-    return (host.instance_type,) if accelerator == host.instance_type else (host.instance_type, accelerator)
+    return None if accelerator == host.instance_type else accelerator
 
 
-def _hourly(prices: PriceTable, instance_type: str, region: str) -> float | None:
-    try:
-        return prices.hourly(instance_type, region).hourly
-    except PriceMissing:
-        return None
-
-
-def _endpoint_charges(
-    endpoints: tuple[EndpointRecord, ...], stacks: tuple[StackRecord, ...], prices: PriceTable
-) -> tuple[_Charge, ...]:
-    since = min((stack.created for stack in stacks), default=None)
+def _endpoint_charge(endpoints: tuple[EndpointRecord, ...]) -> EndpointCharge:
+    """Return what is billed: one charge per interface endpoint and subnet it is in."""
     interfaces = [endpoint for endpoint in endpoints if endpoint.kind == "Interface"]
-    if since is None:
-        return ()
-    return tuple(
-        _Charge(prices.interface_endpoint_az_hour * len(endpoint.subnet_ids), since)
-        for endpoint in interfaces
-    )
+    return EndpointCharge(endpoints=sum(len(each.subnet_ids) for each in interfaces), zones=1)
 
 
 def _seconds_left(expires_at: str | None, now: datetime) -> float | None:

@@ -30,7 +30,7 @@ DELETE_ATTEMPTS = 3
 # Interfaces of managed endpoints outlive them by up to half an hour.
 INTERFACES_DEADLINE_S = 30 * 60.0
 # What AWS deleted may still be listed for a moment.
-VISIBILITY_S = 90.0
+VISIBILITY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,7 +233,7 @@ def _await_interfaces(aws: Aws, vpc_id: str, say: Callable[[str], None], clock: 
 def _delete_stack(aws: Aws, step: DeleteStack, say: Callable[[str], None], clock: Clock) -> None:
     for attempt in range(1, DELETE_ATTEMPTS + 1):
         try:
-            delete_stack(aws, step.stack, on_event=lambda event: say(event.describe()), clock=clock)
+            delete_stack(aws, step.stack, on_event=lambda event: event.tell(say), clock=clock)
         except StackFailed as failure:
             if attempt == DELETE_ATTEMPTS or failure.aws_code != "DELETE_FAILED":
                 raise

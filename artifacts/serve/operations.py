@@ -80,9 +80,13 @@ def benchmark(host: Host, request: BenchmarkRequest) -> dict[str, Any]:
     samples = f"results/{request.id}/{host.settings.instance_id}.samples.json.gz"
     host.storage.put(samples, pack_samples(measurement))
     return {
-        "digest": current.digest,
-        "lane": manifest.lane,
-        "workers": current.workers,
+        "served": {
+            "digest": current.digest,
+            "name": manifest.name,
+            "lane": manifest.lane,
+            "stand_in": manifest.stand_in,
+            "workers": current.workers,
+        },
         "payload_bytes": len(payloads[0]),
         "measurement": measurement.to_json(),
         "samples_key": samples,

@@ -12,7 +12,7 @@ from provisioning.deployment import TAG_DEPLOYMENT
 from provisioning.errors import NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -74,6 +74,11 @@ class StackEvent:
         """Whether this event is about the stack itself and nothing follows it."""
         about_the_stack = self.type == STACK_TYPE and self.physical_id == self.stack_id
         return about_the_stack and self.status.endswith(("_COMPLETE", "_FAILED"))
+
+    def tell(self, say: Callable[[str], None]) -> None:
+        """Say what has become of a resource; that it was begun is said by what comes of it."""
+        if not self.status.endswith("_IN_PROGRESS"):
+            say(self.describe())
 
     def describe(self) -> str:
         """Return the event as one line for a person."""

@@ -22,15 +22,25 @@ from provisioning.aws.translation import translated
 if TYPE_CHECKING:
     from boto3.session import Session
 
+    from provisioning.aws import Credentials
+
 ATTEMPTS = 6
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 60
 
 
-def open_session(region: str, profile: str | None, endpoint_url: str | None) -> Aws:
+def open_session(
+    region: str, profile: str | None, endpoint_url: str | None, credentials: Credentials | None = None
+) -> Aws:
     """Return the bundle of services; raise `CredentialsMissing` when the profile does not exist."""
     with translated("session:Open"):
-        return Aws(boto3.Session(profile_name=profile, region_name=region), region, endpoint_url)
+        session = boto3.Session(
+            profile_name=profile,
+            region_name=region,
+            aws_access_key_id=credentials.access_key if credentials else None,
+            aws_secret_access_key=credentials.secret_key if credentials else None,
+        )
+        return Aws(session, region, endpoint_url)
 
 
 class Aws:
@@ -40,6 +50,10 @@ class Aws:
         self.region = region
         self.endpoint_url = endpoint_url
         self._session = session
+
+    def in_region(self, region: str) -> Aws:
+        """Return the same account's services in another region."""
+        return Aws(self._session, region, self.endpoint_url)
 
     def _config(self, attempts: int = ATTEMPTS) -> Config:
         return Config(

@@ -83,6 +83,17 @@ class InterfaceRecord:
     description: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointRecord:
+    """A VPC endpoint: an interface one is billed in each of its subnets, a gateway one is free."""
+
+    endpoint_id: str
+    service: str
+    kind: str  # "Interface" or "Gateway"
+    state: str
+    subnet_ids: tuple[str, ...]
+
+
 class Ec2:
     """The EC2 calls this project makes to plan a deployment and to find its hosts."""
 
@@ -166,6 +177,22 @@ class Ec2:
             for page in pages
             for reservation in page["Reservations"]
             for instance in reservation.get("Instances", [])
+        )
+
+    @translated("ec2:DescribeVpcEndpoints")
+    def vpc_endpoints(self, tags: Mapping[str, str | None]) -> tuple[EndpointRecord, ...]:
+        """Return the VPC endpoints with these tags (None: any value)."""
+        pages = self._client.get_paginator("describe_vpc_endpoints").paginate(Filters=as_filters(tags))
+        return tuple(
+            EndpointRecord(
+                endpoint_id=endpoint["VpcEndpointId"],
+                service=endpoint["ServiceName"],
+                kind=endpoint["VpcEndpointType"],
+                state=endpoint["State"],
+                subnet_ids=tuple(endpoint.get("SubnetIds", [])),
+            )
+            for page in pages
+            for endpoint in page["VpcEndpoints"]
         )
 
     @translated("ec2:DescribeImages")

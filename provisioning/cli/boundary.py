@@ -27,17 +27,10 @@ def run(command: click.Command, arguments: Sequence[str], *, prog_name: str) -> 
     debug = "--debug" in arguments
     try:
         result = command.main(list(arguments), prog_name=prog_name, standalone_mode=False)
-    except click.ClickException as error:
-        return _fail(_usage_error(error), as_json=as_json, debug=debug)
-    except click.exceptions.Abort:
-        return _fail(_declined(), as_json=as_json, debug=False)
+    except (click.ClickException, click.exceptions.Abort, AmazoneiError) as error:
+        return _fail(_translated(error), as_json=as_json, debug=debug)
     except KeyboardInterrupt:
-        return _interrupted(as_json=as_json, prog_name=prog_name)
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
-    except AmazoneiError as error:
-        return _fail(error, as_json=as_json, debug=debug)
+        return _interrupted(as_json=as_json)
     except Exception as error:  # noqa: BLE001 - the boundary: an unknown error is a bug and says so
         return _bug(error, as_json=as_json)
     return result if isinstance(result, int) else 0
@@ -49,22 +42,23 @@ def wants_json(arguments: Sequence[str]) -> bool:
     return any(a == "--output=json" or (a == "--output" and b == "json") for a, b in pairs)
 
 
+def _translated(error: click.ClickException | click.exceptions.Abort | AmazoneiError) -> AmazoneiError:
+    if isinstance(error, click.ClickException):
+        return _usage_error(error)
+    if isinstance(error, click.exceptions.Abort):
+        return BadRequest("Not confirmed; nothing was done.", "Pass --yes to go on without the question.")
+    return error
+
+
 def _usage_error(error: click.ClickException) -> BadRequest:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "amazonei"
     return BadRequest(error.format_message(), f"See: {path} --help")
 
 
-def _declined() -> BadRequest:
-    return BadRequest("Not confirmed; nothing was done.", "Pass --yes to go on without the question.")
-
-
-def _interrupted(*, as_json: bool, prog_name: str) -> int:
-    error = AmazoneiError(
-        "Interrupted.", f"{prog_name} status shows what exists; {prog_name} teardown removes it."
-    )
-    document = {"code": "interrupted", "message": error.message, "hint": error.hint}
-    _show(document, as_json=as_json)
+def _interrupted(*, as_json: bool) -> int:
+    hint = "Run the same command again to go on; `amazonei status` shows what exists, `teardown` removes it."
+    _show({"code": "interrupted", "message": "Interrupted.", "hint": hint}, as_json=as_json)
     return INTERRUPTED
 
 

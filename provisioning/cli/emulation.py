@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from provisioning.emulator.service import Running
 
 
-@click.group()
+@click.group(short_help="Run the embedded AWS.")
 def emulator() -> None:
     """Run the embedded AWS: every command works against it, with --emulate, without an AWS account."""
 

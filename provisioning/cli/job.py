@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from provisioning.run import Stage
 
 
-@click.command()
+@click.command(short_help="The whole job, always ending in teardown.")
 @click.argument("configuration", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--budget", type=click.FloatRange(min=0, min_open=True), help="Spend at most this many USD.")
 @click.option("--keep", is_flag=True, help="Leave the deployment standing at the end.")
@@ -81,7 +81,6 @@ def plan_job(context: Context, budget: float | None, *, allow_retired: bool) -> 
     from provisioning.budget import check_budget
     from provisioning.compiling import compile_request
     from provisioning.config import parse_benchmark, parse_budget, parse_model
-    from provisioning.settings import default_work_dir
 
     model = parse_model(context.document)
     measuring = parse_benchmark(context.document)
@@ -102,7 +101,7 @@ def plan_job(context: Context, budget: float | None, *, allow_retired: bool) -> 
         protocol=protocol,
         model=model.source,
         traffic_rps=measuring.traffic_rps,
-        work_dir=default_work_dir(context.settings.name),
+        work_dir=context.settings.work_dir,
     )
 
 
@@ -150,23 +149,23 @@ def _stage(context: Context) -> Stage:
 
 def remove(context: Context, aws: Aws) -> tuple[Leftover, ...]:
     """Remove the deployment and return what AWS still shows of it when asked again."""
-    from provisioning import teardown
-    from provisioning.audit import audit
+    from provisioning.teardown import StillThere, teardown
     from provisioning.waiting import SystemClock
 
     name = context.settings.name
-    with context.console.activity(f"tearing {name} down"):
-        steps = teardown.plan_teardown(teardown.observe(aws, name))
-        teardown.perform(aws, steps, say=context.console.detail, clock=SystemClock())
-    with context.console.activity("asking AWS what is left"):
-        return audit(aws, name)
+    with context.console.activity(f"tearing {name} down and asking AWS what is left"):
+        try:
+            teardown(aws, name, say=context.console.detail, clock=SystemClock())
+        except StillThere as error:
+            return error.leftovers
+    return ()
 
 
 def _interrupted(context: Context, *, keep: bool) -> Exception:
     from provisioning.errors import Interrupted
 
     path = context.settings.config
-    again = f"amazonei run --resume {path if path else ''}".rstrip()
+    again = f"amazonei run --resume {path or ''}".rstrip()
     return Interrupted(
         "Interrupted; " + ("what was made still stands." if keep else "what had been made was removed."),
         f"Go on with: {again}{' --emulate' if context.settings.emulate else ''}",
@@ -206,7 +205,7 @@ def refuse_failures(targets: tuple[TargetResult, ...]) -> None:
 def _verdict(left: tuple[Leftover, ...] | None) -> dict[str, Any] | None:
     if left is None:
         return None
-    return {"verified": not left, "left": [thing.as_document() for thing in left]}
+    return {"verified": not left, "left": [asdict(thing) for thing in left]}
 
 
 def _document(

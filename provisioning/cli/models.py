@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ARTIFACT = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command(name="compile")
+@click.command(name="compile", short_help="Compile a model, verify it, pack it.")
 @click.argument("model", required=False)
 @click.option(
     "--input", "inputs", multiple=True, metavar="SPEC", help="Input: [name=]dtype[shape][:low..high]."
@@ -69,7 +69,7 @@ def _compiled_text(context: Context, result: CompileResult) -> str:
     )
 
 
-@click.command()
+@click.command(short_help="Look inside an artifact.")
 @click.argument("artifact", type=ARTIFACT)
 @click.option("--graph", is_flag=True, help="Print the TorchScript graph.")
 @click.option("--code", is_flag=True, help="Print the TorchScript code.")
@@ -94,7 +94,7 @@ def _inspect_text(context: Context, document: dict[str, Any]) -> str:
     return "\n".join([*parts, *(document[key] for key in ("graph", "code") if key in document)])
 
 
-@click.command()
+@click.command(short_help="Check an artifact's digests.")
 @click.argument("artifact", type=ARTIFACT)
 @shared_options
 def verify(context: Context, artifact: Path) -> None:
@@ -120,7 +120,7 @@ def verify(context: Context, artifact: Path) -> None:
     context.console.answer(document, text)
 
 
-@click.command()
+@click.command(short_help="Ship an artifact to the hosts.")
 @click.argument("artifact", type=ARTIFACT)
 @click.option("--accelerator", metavar="TYPE", help="Ship to these hosts.  [default: the artifact's target]")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent and where; send nothing.")
@@ -156,7 +156,7 @@ def ship(context: Context, *, artifact: Path, accelerator: str | None, dry_run: 
     context.console.answer(document | {"hosts": responses}, text)
 
 
-@click.command()
+@click.command(short_help="Send one request to the served model.")
 @click.option("--accelerator", metavar="TYPE", help="Which hosts to ask, when there are several kinds.")
 @click.option(
     "--input-file",

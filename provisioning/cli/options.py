@@ -57,11 +57,11 @@ def shared_options(body: Callable[..., R]) -> Callable[..., R]:
     """Add the shared options to a command; its body gets a `Context` first instead of them."""
 
     @wraps(body)
-    def with_context(**values: Any) -> R:
+    def with_context(*arguments: Any, **values: Any) -> R:
         shared = {name: values.pop(name) for name in _SHARED_NAMES}
         # `amazonei run job.toml` names its configuration file as its argument.
         shared["config"] = values.pop("configuration", None) or shared["config"]
-        return body(make_context(shared), **values)
+        return body(make_context(shared), *arguments, **values)
 
     for option in reversed(_SHARED):
         with_context = option(with_context)

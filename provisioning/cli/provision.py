@@ -11,12 +11,13 @@ from provisioning.cli.session import open_aws
 
 if TYPE_CHECKING:
     from provisioning.audit import Leftover
+    from provisioning.aws import Aws
     from provisioning.cli.console import Console
     from provisioning.plan import SetupPlan
     from stacks.spec import DeploymentSpec
 
 
-@click.command()
+@click.command(short_help="Provision a private deployment in one shot.")
 @click.option(
     "--accelerator",
     "accelerators",
@@ -87,7 +88,7 @@ def wanted_spec(context: Context, wanted: dict[str, Any], *, allow_retired: bool
     return spec
 
 
-def make_plan(context: Context, spec: DeploymentSpec) -> tuple[SetupPlan, Any]:
+def make_plan(context: Context, spec: DeploymentSpec) -> tuple[SetupPlan, Aws]:
     """Return the plan and the AWS edge it was made with."""
     from provisioning.pricing import PriceTable
     from provisioning.setup import RunIdentity, plan_setup
@@ -109,8 +110,17 @@ def plan_text(console: Console, plan: SetupPlan) -> str:
     """Return the plan as a person reads it before accepting."""
     from provisioning.plan import describe
 
-    rows = [item.as_row() for item in plan.items]
-    table = console.table(("item", "quantity", "$ each", "$/h"), rows, to_stderr=True)
+    rows = [
+        (
+            item.label,
+            f"{item.quantity:g}",
+            f"{item.unit_price:.4f}/{item.unit}",
+            f"{item.hourly:.4f}",
+            item.basis,
+        )
+        for item in plan.items
+    ]
+    table = console.table(("item", "quantity", "$ each", "$/h", "price basis"), rows, to_stderr=True)
     steps = "\n".join(f"  {number}. {describe(step)}" for number, step in enumerate(plan.steps, start=1))
     return (
         f"Plan for {plan.spec.name} in {plan.spec.region}:\n{steps}\n\n{table}\n\n"
@@ -125,7 +135,7 @@ def accept(context: Context, text: str, *, yes: bool) -> None:
         click.confirm("Go on?", abort=True, err=True)
 
 
-@click.command()
+@click.command(short_help="Show what exists, what it costs, how long it lives.")
 @shared_options
 def status(context: Context) -> None:
     """Show what exists, what it costs per hour, what it has cost so far, and how long it has to live."""
@@ -144,7 +154,7 @@ def status(context: Context) -> None:
     context.console.answer(report.as_document() | {"emulated": context.settings.emulated}, text)
 
 
-@click.command()
+@click.command(short_help="Remove everything, then ask AWS again.")
 @click.option("--dry-run", is_flag=True, help="Show what would be removed; remove nothing.")
 @click.option("--yes", is_flag=True, help="Remove without the question.")
 @shared_options
@@ -163,23 +173,13 @@ def teardown(context: Context, *, dry_run: bool, yes: bool) -> None:
         return
     if steps:
         accept(context, f"Teardown of {name}:\n{text}", yes=yes)
+    clock = SystemClock()
     with context.console.activity(f"tearing {name} down"):
-        core.perform(aws, steps, say=context.console.detail, clock=SystemClock())
-    verify_gone(context, aws)
-
-
-def verify_gone(context: Context, aws: Any) -> None:
-    """Ask AWS again and answer; raise `LeftBehind` when anything of the deployment still exists."""
-    from provisioning.audit import audit as look
-
-    name = context.settings.name
+        failures = core.perform(aws, steps, say=context.console.detail, clock=clock)
     with context.console.activity("asking AWS what is left"):
-        left = look(aws, name)
-    refuse_leftovers(context, left)
-    context.console.answer(
-        {"deployment": name, "verified": True, "left": []},
-        f"{name} is gone: AWS was asked again and shows nothing of it.",
-    )
+        core.verify_gone(aws, name, failures=failures, clock=clock)
+    text = f"{name} is gone: AWS was asked again and shows nothing of it."
+    context.console.answer({"deployment": name, "verified": True, "left": []}, text)
 
 
 def refuse_leftovers(context: Context, left: tuple[Leftover, ...]) -> None:
@@ -187,13 +187,13 @@ def refuse_leftovers(context: Context, left: tuple[Leftover, ...]) -> None:
     from provisioning.errors import LeftBehind
 
     if left:
-        lines = [f"  {thing.kind} {thing.id} in {thing.region}" for thing in left]
+        lines = [f"  {thing.describe()} -> {thing.hint}" for thing in left]
         raise LeftBehind(
-            "Still there:\n" + "\n".join(lines), f"Finish with: {context.settings.command('teardown --yes')}"
+            "Left behind:\n" + "\n".join(lines), f"Finish with: {context.settings.command('teardown --yes')}"
         )
 
 
-@click.command()
+@click.command(short_help="Find what a deployment left behind.")
 @click.option("--all-regions", is_flag=True, help="Look in every region the account can use.")
 @click.option(
     "--any", "any_deployment", is_flag=True, help="Look for what any deployment left, not only --name."
@@ -202,18 +202,28 @@ def refuse_leftovers(context: Context, left: tuple[Leftover, ...]) -> None:
 def audit(context: Context, *, all_regions: bool, any_deployment: bool) -> None:
     """Find what a deployment left behind; exit 0 when there is nothing, 6 when there is."""
     from provisioning.audit import audit as look
-    from provisioning.audit import audit_regions
 
     aws = open_aws(context)
     name = None if any_deployment else context.settings.name
     with context.console.activity("asking AWS"):
-        left = audit_regions(aws, name) if all_regions else look(aws, name)
+        left = look_everywhere(aws, name) if all_regions else look(aws, name)
     refuse_leftovers(context, left)
     whose = "any deployment" if name is None else name
     context.console.answer({"deployment": name, "verified": True, "left": []}, f"Nothing is left of {whose}.")
 
 
-@click.command()
+def look_everywhere(aws: Aws, deployment: str | None) -> tuple[Leftover, ...]:
+    """Return what is left in every region the account may use; IAM is looked at once."""
+    from provisioning.audit import audit as look
+
+    elsewhere = (aws.in_region(region) for region in aws.ec2.regions() if region != aws.region)
+    return (
+        *look(aws, deployment),
+        *(left for other in elsewhere for left in look(other, deployment, with_global=False)),
+    )
+
+
+@click.command(short_help="Check this machine and this account.")
 @click.option(
     "--accelerator", "accelerators", multiple=True, metavar="TYPE", help="Check for this accelerator."
 )

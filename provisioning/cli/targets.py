@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from artifacts.targets import Successor, Target
 
 
-@click.group(invoke_without_command=True)
+@click.group(invoke_without_command=True, short_help="The catalogue of accelerators.")
 @click.pass_context
 @shared_options
-def targets(click_context: click.Context, context: Context) -> None:
+def targets(context: Context, click_context: click.Context) -> None:
     """List the accelerators: what they are, what they cost, and whether they can still be had."""
     if click_context.invoked_subcommand is None:
         _list(context)
