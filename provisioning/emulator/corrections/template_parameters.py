@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -47,10 +48,10 @@ def _check_value(name: str, slot: Mapping[str, Any], value: str) -> None:
 
 
 _BOUNDS: tuple[tuple[str, Callable[[str], float], Callable[[float, float], bool]], ...] = (
-    ("MinLength", len, float.__ge__),
-    ("MaxLength", len, float.__le__),
-    ("MinValue", float, float.__ge__),
-    ("MaxValue", float, float.__le__),
+    ("MinLength", len, operator.ge),
+    ("MaxLength", len, operator.le),
+    ("MinValue", float, operator.ge),
+    ("MaxValue", float, operator.le),
 )
 
 
