@@ -16,9 +16,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m provisioning.emulator")
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--registration-delay", type=float, default=1.0, metavar="SECONDS")
     options = parser.parse_args()
     try:
-        serve(StateDirectory(options.state_dir.absolute()), options.port)
+        state = StateDirectory(options.state_dir.absolute())
+        serve(state, options.port, registration_delay_s=options.registration_delay)
     except AmazoneiError as error:
         sys.stderr.write(f"{error.message} {error.hint}\n")
         return error.exit_code

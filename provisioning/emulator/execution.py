@@ -60,7 +60,6 @@ class Execution:
 
     def run(self) -> Outcome:
         """Run the script to its end, or until it is ended; blocks."""
-        self._script.folder.mkdir(parents=True)
         process = self._start()
         if process is None:
             return self._outcome(STOPPED_EXIT_CODE)
@@ -79,17 +78,18 @@ class Execution:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def _start(self) -> subprocess.Popen[bytes] | None:
-        script = self._script.folder / "_script.sh"
-        script.write_text(self._script.text)
-        with (
-            self._lock,
-            (self._script.folder / "stdout").open("wb") as stdout,
-            (self._script.folder / "stderr").open("wb") as stderr,
-        ):
-            if self._ending is not Ending.FINISHED:
-                return None
-            self._process = subprocess.Popen(
-                [*_interpreter(self._script.text), str(script)],
+        with self._lock:
+            if self._ending is Ending.FINISHED:
+                self._script.folder.mkdir(parents=True)
+                self._process = self._spawn()
+            return self._process
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        folder, text = self._script.folder, self._script.text
+        (folder / "_script.sh").write_text(text)
+        with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
+            return subprocess.Popen(
+                [*_interpreter(text), str(folder / "_script.sh")],
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
@@ -97,7 +97,6 @@ class Execution:
                 cwd=self._script.working_directory,
                 start_new_session=True,
             )
-            return self._process
 
     def _outcome(self, exit_code: int) -> Outcome:
         return Outcome(

@@ -31,7 +31,7 @@ class Site:
     access_key: str
     secret_key: str = field(repr=False)
     interpreter: Path  # the Python that hosts use
-    registration_delay_s: float = 1.0  # from the end of the boot to the registration with SSM
+    registration_delay_s: float  # from the end of the boot to the registration with SSM
 
 
 class Host:
@@ -89,9 +89,10 @@ class Host:
         """Boot in the background; user data runs at the first boot only, as cloud-init does it."""
         (self.root / "tmp").mkdir(parents=True, exist_ok=True)
         self._off = threading.Event()
-        first_boot, self._booted = not self._booted, True
-        script = user_data if first_boot else ""
-        threading.Thread(target=self._come_up, args=(script, self._off), daemon=True).start()
+        # Made here and not in the thread, so that a power-off right after finds it and stops it.
+        self._boot = self._first_boot(user_data) if not self._booted else None
+        self._booted = True
+        threading.Thread(target=self._come_up, args=(self._boot, self._off), daemon=True).start()
 
     def power_off(self) -> None:
         """End every process of the host and whatever was being sent to it; blocks until they are gone."""
@@ -113,20 +114,14 @@ class Host:
         parts = [boot / "stdout", boot / "stderr", self.root / "console.log"]
         return "".join(part.read_text(errors="replace") for part in parts if part.exists())
 
-    def _come_up(self, user_data: str, off: threading.Event) -> None:
-        if not self._run_user_data(user_data) or off.wait(self._site.registration_delay_s):
-            return  # the boot failed, or the power went
-        self._registered_at = self._registered_at or datetime.now(UTC)
-        self.agent.start()
-
-    def _run_user_data(self, user_data: str) -> bool:
-        """Return whether the boot goes on: the user data succeeded, or there was none of ours to run."""
+    def _first_boot(self, user_data: str) -> Execution | None:
+        """Return the run of the user data, or None when there is none of ours to run."""
         if not user_data:
-            return True
+            return None
         if user_data.splitlines()[1:2] != [USER_DATA_MARKER]:
             self._log(f'user data not run: its second line is not "{USER_DATA_MARKER}"')
-            return True
-        self._boot = Execution(
+            return None
+        return Execution(
             Script(
                 text=user_data,
                 folder=self.root / "boot",
@@ -134,7 +129,19 @@ class Host:
                 working_directory=self.root,
             )
         )
-        outcome = self._boot.run()
+
+    def _come_up(self, boot: Execution | None, off: threading.Event) -> None:
+        """Register with SSM after the boot, unless it fails or the power goes."""
+        if boot is not None and not self._succeeds(boot):
+            return
+        if not off.wait(self._site.registration_delay_s):
+            self._registered_at = self._registered_at or datetime.now(UTC)
+            self.agent.start()
+
+    def _succeeds(self, boot: Execution) -> bool:
+        outcome = boot.run()
+        if outcome.ending is Ending.CANCELLED:
+            return False
         self._log(f"user data {outcome.ending} with exit code {outcome.exit_code}")
         return outcome.exit_code == 0
 

@@ -28,25 +28,23 @@ from provisioning.emulator.gate import AccessGate
 from provisioning.emulator.host import Site
 from provisioning.emulator.hypervisor import Hypervisor
 from provisioning.emulator.run_command import RunCommand
-from provisioning.emulator.state import Running
+from provisioning.emulator.state import Running, StateDirectory
 
 if TYPE_CHECKING:
     from werkzeug.serving import BaseWSGIServer
-
-    from provisioning.emulator.state import StateDirectory
 
 _LOOPBACK = "127.0.0.1"
 _KEY_ALPHABET = string.ascii_uppercase + "234567"
 
 
-def serve(state: StateDirectory, port: int) -> None:
+def serve(state: StateDirectory, port: int, *, registration_delay_s: float) -> None:
     """Serve until SIGTERM or SIGINT, then end every host; raises `BadRequest` when the port is taken."""
     state.prepare()
     os.chdir(state.path)
     install_all(strict.corrections())
     with _listen(port) as listener:
         running = _identity(state, listener.getsockname()[1])
-        center = _data_center(running, state)
+        center = _data_center(running, registration_delay_s)
         datacenter.open_for_business(center)
         server = _server(listener, running)
         _stop_on_signals(server)
@@ -80,13 +78,14 @@ def _identity(state: StateDirectory, port: int) -> Running:
     )
 
 
-def _data_center(running: Running, state: StateDirectory) -> datacenter.DataCenter:
+def _data_center(running: Running, registration_delay_s: float) -> datacenter.DataCenter:
     site = Site(
-        hosts=state.hosts,
+        hosts=StateDirectory(running.state_dir).hosts,
         endpoint_url=running.endpoint_url,
         access_key=running.access_key,
         secret_key=running.secret_key,
         interpreter=Path(sys.executable),
+        registration_delay_s=registration_delay_s,
     )
     return datacenter.DataCenter(Hypervisor(site, running.port), RunCommand(upload))
 

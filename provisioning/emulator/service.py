@@ -22,7 +22,7 @@ from provisioning.emulator.state import Running, StateDirectory
 from provisioning.errors import AwsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["Running", "default_state_dir", "environment", "find", "start", "stop"]
 
@@ -48,11 +48,12 @@ def find(state_dir: Path) -> Running | None:
     return running if running is not None and running.process.alive() else None
 
 
-def start(state_dir: Path, port: int = 0) -> Running:
+def start(state_dir: Path, port: int = 0, *, registration_delay_s: float = 1.0) -> Running:
     """Start the emulator and wait until it answers; return the running one when there is one already.
 
-    Port 0 takes a free one. Raises `AwsError` with the end of its log when it does not come up, and
-    `BadRequest` where there is no /proc or when it already runs on another port than the one asked for.
+    Port 0 takes a free one; the delay is from a host's boot to its registration with SSM. Raises
+    `AwsError` with the end of its log when it does not come up, and `BadRequest` where there is no
+    /proc or when it already runs on another port than the one asked for.
     """
     _refuse_without_proc()
     state = StateDirectory(state_dir.absolute())
@@ -61,7 +62,7 @@ def start(state_dir: Path, port: int = 0) -> Running:
         running = find(state.path)
         if running is None:
             _clear(state)
-            return _launch(state, port)
+            return _launch(state, ["--port", str(port), "--registration-delay", str(registration_delay_s)])
     if port not in {0, running.port}:
         raise BadRequest(
             f"The emulator already runs on port {running.port}, not {port}.",
@@ -114,8 +115,8 @@ def _clear(state: StateDirectory) -> None:
     state.forget()
 
 
-def _launch(state: StateDirectory, port: int) -> Running:
-    pid = _spawn(state, port)
+def _launch(state: StateDirectory, options: Sequence[str]) -> Running:
+    pid = _spawn(state, options)
     deadline = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline:
         running = find(state.path)
@@ -132,14 +133,14 @@ def _launch(state: StateDirectory, port: int) -> Running:
     )
 
 
-def _spawn(state: StateDirectory, port: int) -> int:
+def _spawn(state: StateDirectory, options: Sequence[str]) -> int:
     """Start the process in a session of its own; return its pid.
 
     It is meant to outlive this process, which `subprocess` would report as a leak.
     """
     # -P: whatever lies in the user's working directory must not be imported in moto's place.
     argv = [sys.executable, "-P", "-m", "provisioning.emulator"]
-    argv += ["--state-dir", str(state.path), "--port", str(port)]
+    argv += ["--state-dir", str(state.path), *options]
     writing = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
     streams = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     state_dir = tmp_path_factory.mktemp("emulator")
-    yield service.start(state_dir)
+    yield service.start(state_dir, registration_delay_s=0.2)
     service.stop(state_dir)
 
 

@@ -121,6 +121,13 @@ def test_a_host_sees_the_documented_environment_and_nothing_of_the_users(
     assert seen["PATH"].split(":")[0] == str(Path(seen["AMAZONEI_PYTHON"]).parent)
 
 
+def test_an_instance_terminated_while_it_boots_leaves_nothing(aws: Emulated, running: Running) -> None:
+    hasty = [aws.launch(USER_DATA + "sleep 300\n") for _ in range(5)]
+    aws.ec2.terminate_instances(InstanceIds=hasty)
+    assert [_processes(each) for each in hasty] == [()] * 5
+    assert not any(_folder(running, each).exists() for each in hasty)
+
+
 def test_a_stopped_host_loses_its_processes_and_comes_back_without_user_data(aws: Emulated) -> None:
     counting = aws.await_online(aws.launch(USER_DATA + 'echo boot >> "$AMAZONEI_HOME/boots"\n'))
     aws.run(counting, DAEMON)
@@ -136,7 +143,7 @@ def test_a_stopped_host_loses_its_processes_and_comes_back_without_user_data(aws
 
 
 def test_stopping_the_emulator_ends_its_hosts(tmp_path: Path) -> None:
-    running = service.start(tmp_path)
+    running = service.start(tmp_path, registration_delay_s=0.2)
     try:
         aws = connect(running)
         instance_id = aws.await_online(aws.launch())
@@ -149,7 +156,7 @@ def test_stopping_the_emulator_ends_its_hosts(tmp_path: Path) -> None:
 
 
 def test_hosts_of_a_killed_emulator_are_ended_by_the_next_stop(tmp_path: Path) -> None:
-    running = service.start(tmp_path)
+    running = service.start(tmp_path, registration_delay_s=0.2)
     try:
         aws = connect(running)
         instance_id = aws.await_online(aws.launch())

@@ -113,3 +113,23 @@ def test_termination_protection_asked_for_at_launch_holds(aws: Emulated) -> None
     aws.ec2.modify_instance_attribute(InstanceId=instance_id, DisableApiTermination={"Value": False})
     aws.ec2.terminate_instances(InstanceIds=[instance_id])
     assert _one(aws, instance_id)["State"]["Name"] == "terminated"
+
+
+def test_a_changed_document_of_a_template_becomes_its_new_default_version(aws: Emulated, host: str) -> None:
+    def template(said: str) -> str:
+        step = {"action": "aws:runShellScript", "name": "say", "inputs": {"runCommand": [f"echo {said}"]}}
+        properties = {
+            "Name": "templated-document",
+            "Content": {"schemaVersion": "2.2", "mainSteps": [step]},
+            "DocumentType": "Command",
+            "UpdateMethod": "NewVersion",
+        }
+        return json.dumps({"Resources": {"D": {"Type": "AWS::SSM::Document", "Properties": properties}}})
+
+    aws.cloudformation.create_stack(StackName="documents", TemplateBody=template("one"))
+    assert aws.run(host, DocumentName="templated-document", Parameters={})["StandardOutputContent"] == "one\n"
+    aws.cloudformation.update_stack(StackName="documents", TemplateBody=template("two"))
+    assert aws.run(host, DocumentName="templated-document", Parameters={})["StandardOutputContent"] == "two\n"
+    described = aws.ssm.describe_document(Name="templated-document")["Document"]
+    assert (described["LatestVersion"], described["DefaultVersion"]) == ("2", "2")
+    aws.cloudformation.delete_stack(StackName="documents")
