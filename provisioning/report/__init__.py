@@ -1,1 +1,5 @@
-"""The HTML report and its plots, from a results document."""
+"""The HTML report and its plots, from a results document and its ranking. Pure; one file, no network."""
+
+from provisioning.report.page import render
+
+__all__ = ["render"]
