@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     Find = Callable[[Aws, str | None], Iterator["Found"]]
     Ec2Look = Callable[[Ec2Inventory, Mapping[str, str | None]], tuple[TaggedResource, ...]]
 
-IAM_PATH = "/amazonei/"  # of every role, instance profile and policy; the deployment's name follows
+IAM_PATH = (
+    "/amazonei/"  # of roles, instance profiles and policies; then the deployment, then perhaps a region
+)
 LOG_PREFIX = "/amazonei/"
 PARAMETER_PATH = "/amazonei"
 
@@ -74,7 +76,11 @@ def _iam(look: Callable[[Iam, str], tuple[IamRecord, ...]], identify: Callable[[
     def find(aws: Aws, deployment: str | None) -> Iterator[Found]:
         prefix = f"{IAM_PATH}{deployment}/" if deployment is not None else IAM_PATH
         for record in look(aws.iam, prefix):
-            yield Found(identify(record), record.path.removeprefix(IAM_PATH).partition("/")[0], record.name)
+            owner, region, *_ = (*record.path.removeprefix(IAM_PATH).split("/"), "")
+            # IAM belongs to no region, so a path may name the one whose deployment of this name it serves.
+            served_here = deployment is None or region in ("", aws.region)
+            if record.path.startswith(prefix) and served_here:
+                yield Found(identify(record), owner, record.name)
 
     return find
 
