@@ -8,6 +8,7 @@ be written, until names, sizes and SHA-256 digests agree with the manifest.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import stat
@@ -15,7 +16,7 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from artifacts.errors import ArtifactRefused
 from artifacts.manifest import FileDigest, Manifest
@@ -101,16 +102,16 @@ class Contents:
     def read(self, name: str) -> bytes:
         """Return one file's bytes; raises ArtifactRefused when they changed since the check."""
         file = _listed(self.manifest, name)
-        data = self._archive.read(name)
-        if hashlib.sha256(data).hexdigest() != file.sha256:
-            raise ArtifactRefused(f"{name} changed while the artifact was open.", _REBUILD)
-        return data
+        buffer = io.BytesIO()
+        _copy_out(self._archive, file, buffer)
+        return buffer.getvalue()
 
     def unpack(self, directory: Path) -> None:
         """Write the manifest and all files into an existing directory, checking each again on the way."""
         (directory / MANIFEST_NAME).write_bytes(self.manifest.canonical())
         for file in self.manifest.files:
-            _copy_out(self._archive, file, directory / file.path)
+            with (directory / file.path).open("xb") as copy:
+                _copy_out(self._archive, file, copy)
 
     def close(self) -> None:
         """Close the file."""
@@ -127,14 +128,16 @@ def _listed(manifest: Manifest, name: str) -> FileDigest:
     raise ArtifactRefused(f"The artifact has no {name}.", _REBUILD)
 
 
-def _copy_out(archive: zipfile.ZipFile, file: FileDigest, target: Path) -> None:
+def _copy_out(archive: zipfile.ZipFile, file: FileDigest, copy: IO[bytes]) -> None:
     digest = hashlib.sha256()
-    with archive.open(file.path) as stream, target.open("xb") as copy:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-            copy.write(chunk)
+    try:
+        with archive.open(file.path) as stream:
+            while chunk := stream.read(_CHUNK):
+                digest.update(chunk)
+                copy.write(chunk)
+    except zipfile.BadZipFile:
+        pass  # its CRC noticed first; the digest cannot agree either
     if digest.hexdigest() != file.sha256:
-        target.unlink()
         raise ArtifactRefused(f"{file.path} changed while the artifact was open.", _REBUILD)
 
 

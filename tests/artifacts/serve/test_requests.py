@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artifacts.errors import BadRequest
+from artifacts.serve.requests import (
+    AnyRequest,
+    BenchmarkRequest,
+    InstallRequest,
+    InvokeRequest,
+    StatusRequest,
+    StopRequest,
+    parse_request,
+)
+
+INSTALL = InstallRequest(
+    id="20261121-1",
+    artifact_key="artifacts/models/abc.aei",
+    artifact_bytes=10,
+    artifact_sha256="0" * 64,
+    manifest_digest="1" * 64,
+    accelerator="c7i.xlarge",
+)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        INSTALL,
+        InvokeRequest(id="a", body={"random": 3}),
+        BenchmarkRequest(id="a", protocol={"mode": "quick"}),
+        StatusRequest(id="a"),
+        StopRequest(id="a"),
+    ],
+)
+def test_a_request_survives_its_own_json(request_: AnyRequest) -> None:
+    assert parse_request(request_.canonical()) == request_
+
+
+def test_equal_requests_have_equal_digests_and_others_have_not() -> None:
+    assert StatusRequest(id="a").digest == StatusRequest(id="a").digest
+    assert StatusRequest(id="a").digest != StopRequest(id="a").digest
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"operation": "reboot"},
+        {"id": "../x"},
+        {"artifact_key": "artifacts/models/$(id).aei"},
+        {"artifact_key": "other/place"},
+        {"artifact_sha256": "0" * 63},
+        {"accelerator": "c7i.xlarge; id"},
+        {"artifact_bytes": -1},
+        {"extra": 1},
+    ],
+)
+def test_a_request_that_no_tool_of_ours_writes_is_refused(change: dict[str, object]) -> None:
+    document = {**json.loads(INSTALL.canonical()), **change}
+    with pytest.raises(BadRequest):
+        parse_request(json.dumps(document).encode())
+
+
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_request_never_do_more_than_be_refused(data: bytes) -> None:
+    with pytest.raises(BadRequest):
+        parse_request(data)
