@@ -44,7 +44,7 @@ def default_state_dir() -> Path:
 
 def find(state_dir: Path) -> Running | None:
     """Return the emulator that runs on this state directory, or None."""
-    running = StateDirectory(state_dir).read()
+    running = StateDirectory(state_dir.absolute()).read()
     return running if running is not None and running.process.alive() else None
 
 
