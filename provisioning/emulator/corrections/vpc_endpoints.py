@@ -111,7 +111,7 @@ def _filtering(original: Function) -> Function:
         matched: list[dict[str, Any]] = original(names, both, services)
         return matched
 
-    return filter_services
+    return staticmethod(filter_services)
 
 
 _REFERENCE = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/"
