@@ -8,11 +8,11 @@ start pass, and only when they name this machine, which also defeats DNS rebindi
 from __future__ import annotations
 
 import hmac
-import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
+from provisioning.emulator.protocols import Protocol, error_document, protocol_of
 from provisioning.emulator.service import HEALTH_PATH
 
 if TYPE_CHECKING:
@@ -25,6 +25,13 @@ _SIGNED = re.compile(
     r"AWS4-HMAC-SHA256\s+(?:.*,\s*)?Credential=([^/,\s]+)/[^/]*/[^/]*/([^/]*)/|AWS ([^:\s]+):"
 )
 _TOKEN_MESSAGE = "The security token included in the request is invalid."  # noqa: S105
+# What AWS calls an unknown access key differs by protocol.
+_REFUSALS = {
+    Protocol.JSON: "UnrecognizedClientException",
+    Protocol.EC2: "AuthFailure",
+    Protocol.QUERY: "InvalidClientTokenId",
+    Protocol.REST_XML: "InvalidAccessKeyId",
+}
 
 
 class AccessGate:
@@ -40,17 +47,13 @@ class AccessGate:
             return _answer(start_response, "403 Forbidden", "text/plain", "Not a name of this machine.\n")
         if environ["PATH_INFO"] == HEALTH_PATH:
             return _answer(start_response, "200 OK", "text/plain", "ok\n")
-        key, service = _credential(environ)
+        key, service = credential_of(environ)
         if hmac.compare_digest(key.encode(), self._access_key):
             return self._application(environ, start_response)
         return _answer(start_response, "403 Forbidden", *_refusal(environ, service))
 
 
-def _host(environ: WSGIEnvironment) -> str:
-    return str(environ.get("HTTP_HOST", "")).partition(":")[0].lower()
-
-
-def _credential(environ: WSGIEnvironment) -> tuple[str, str]:
+def credential_of(environ: WSGIEnvironment) -> tuple[str, str]:
     """Return the request's access key and the service it is signed for, "" where it names none."""
     match = _SIGNED.match(str(environ.get("HTTP_AUTHORIZATION", "")))
     if match:
@@ -60,20 +63,14 @@ def _credential(environ: WSGIEnvironment) -> tuple[str, str]:
     return signed_url[0].partition("/")[0], ""
 
 
-def _refusal(environ: dict[str, Any], service: str) -> tuple[str, str]:
-    """Return content type and body of AWS's answer to an unknown access key, by protocol."""
-    content_type = str(environ.get("CONTENT_TYPE", ""))
-    if "HTTP_X_AMZ_TARGET" in environ or "json" in content_type:
-        document = {"__type": "UnrecognizedClientException", "message": _TOKEN_MESSAGE}
-        return "application/x-amz-json-1.1", json.dumps(document)
-    if service == "ec2":
-        error = f"<Error><Code>AuthFailure</Code><Message>{_TOKEN_MESSAGE}</Message></Error>"
-        return "text/xml", f"<Response><Errors>{error}</Errors><RequestID>gate</RequestID></Response>"
-    if content_type.startswith("application/x-www-form-urlencoded"):
-        error = f"<Error><Code>InvalidClientTokenId</Code><Message>{_TOKEN_MESSAGE}</Message></Error>"
-        return "text/xml", f"<ErrorResponse>{error}<RequestId>gate</RequestId></ErrorResponse>"
-    message = "The AWS Access Key Id you provided does not exist in our records."
-    return "application/xml", f"<Error><Code>InvalidAccessKeyId</Code><Message>{message}</Message></Error>"
+def _host(environ: WSGIEnvironment) -> str:
+    return str(environ.get("HTTP_HOST", "")).partition(":")[0].lower()
+
+
+def _refusal(environ: WSGIEnvironment, service: str) -> tuple[str, str]:
+    """Return content type and body of AWS's answer to an unknown access key."""
+    protocol = protocol_of(environ, service)
+    return error_document(protocol, _REFUSALS[protocol], _TOKEN_MESSAGE)
 
 
 def _answer(start_response: StartResponse, status: str, content_type: str, text: str) -> Iterable[bytes]:

@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flask import Flask, Response, request
 from moto import settings
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
@@ -24,13 +25,15 @@ from artifacts.errors import BadRequest
 from provisioning.emulator import datacenter, processes, strict
 from provisioning.emulator.command_output import upload
 from provisioning.emulator.correction import install_all
-from provisioning.emulator.gate import AccessGate
+from provisioning.emulator.gate import AccessGate, credential_of
 from provisioning.emulator.host import Site
 from provisioning.emulator.hypervisor import Hypervisor
+from provisioning.emulator.protocols import error_document, protocol_of
 from provisioning.emulator.run_command import RunCommand
 from provisioning.emulator.state import Running, StateDirectory
 
 if TYPE_CHECKING:
+    from moto.backends import SERVICE_NAMES
     from werkzeug.serving import BaseWSGIServer
 
 _LOOPBACK = "127.0.0.1"
@@ -93,7 +96,7 @@ def _data_center(running: Running, registration_delay_s: float) -> datacenter.Da
 def _server(listener: socket.socket, running: Running) -> BaseWSGIServer:
     # No web page has business here; the gate refuses them, and nothing invites them either.
     settings.DISABLE_GLOBAL_CORS = True
-    application = AccessGate(DomainDispatcherApplication(create_backend_app), running.access_key)
+    application = AccessGate(DomainDispatcherApplication(_backend), running.access_key)
     return make_server(
         _LOOPBACK,
         running.port,
@@ -102,6 +105,20 @@ def _server(listener: socket.socket, running: Running) -> BaseWSGIServer:
         request_handler=MotoRequestHandler,
         fd=listener.fileno(),
     )
+
+
+def _backend(service: SERVICE_NAMES) -> Flask:
+    """Return moto's application of a service, which says so when it cannot do something."""
+    application = create_backend_app(service)
+    application.register_error_handler(NotImplementedError, _not_implemented)
+    return application
+
+
+def _not_implemented(error: Exception) -> Response:
+    # moto's own answer is a 500 in HTML, which SDKs take for a passing failure and try again.
+    protocol = protocol_of(request.environ, credential_of(request.environ)[1])
+    content_type, body = error_document(protocol, "NotImplemented", f"The emulator cannot do this: {error}")
+    return Response(body, status=501, content_type=content_type)
 
 
 def _stop_on_signals(server: BaseWSGIServer) -> None:

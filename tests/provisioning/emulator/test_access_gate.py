@@ -107,3 +107,22 @@ def test_a_web_page_cannot_post_a_command(running: Running) -> None:
     with refused.value as answer:
         assert answer.code == 403
         assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("service", "call", "arguments"),
+    [
+        ("ssm", "list_document_versions", {"Name": "any-document"}),
+        ("ec2", "describe_spot_fleet_request_history", {"SpotFleetRequestId": "sfr-1", "StartTime": 0}),
+        ("sts", "decode_authorization_message", {"EncodedMessage": "x"}),
+    ],
+)
+def test_what_the_emulator_cannot_do_is_said_once_and_plainly(
+    running: Running, service: str, call: str, arguments: dict[str, Any]
+) -> None:
+    made: Any = boto3.Session(running.access_key, running.secret_key, region_name="us-west-2").client
+    with pytest.raises(ClientError, match="The emulator cannot do this") as refused:
+        getattr(made(service, endpoint_url=running.endpoint_url), call)(**arguments)
+    answer = refused.value.response
+    assert (answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"]) == ("NotImplemented", 501)
+    assert answer["ResponseMetadata"]["RetryAttempts"] == 0
