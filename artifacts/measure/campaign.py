@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from artifacts.errors import AmazoneiError
+from artifacts.errors import ServeFailed
 from artifacts.measure.calibration import REQUIRED_HEADROOM, echo_server
 from artifacts.measure.load import Driver, Load, Status, ThreadedDriver
 from artifacts.measure.measurement import Generator, Measurement, Peak, WarmUp
@@ -28,10 +28,9 @@ CALIBRATION_S = 0.4
 CALIBRATION_CONCURRENCY = 4
 
 
-class MeasurementFailed(AmazoneiError):
+class MeasurementFailed(ServeFailed):
     """The served model gave no good answer, so there is nothing to measure."""
 
-    exit_code = 5
     code = "measurement-failed"
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from artifacts.measure.results import pack_samples, unpack_samples
 from tests.artifacts.measure.simulation import SimulatedServer
 
 if TYPE_CHECKING:
-    from artifacts.measure.load import Driver
+    from artifacts.measure.load import Driver, Load
 
 
 def run(driver: Driver, protocol: Protocol, echo_rps: float = 5000) -> Measurement:
@@ -189,3 +190,33 @@ def test_a_real_loopback_server_is_measured_from_warm_up_to_verdict() -> None:
     assert found.peak is not None
     assert found.peak.rps == pytest.approx(40)
     assert found.generator.echo_rps > 100
+
+
+@dataclass
+class TiringServer(SimulatedServer):
+    """Keeps up in short runs, but holds only a share of the first long run's rate for longer."""
+
+    holds: float = 1.0
+    first_long_rate: float | None = None
+
+    def open(self, *, rate: float, duration_s: float) -> Load:
+        self.failing_from = float("inf")
+        if duration_s == 60:
+            self.first_long_rate = self.first_long_rate or rate
+            self.failing_from = self.holds * self.first_long_rate
+        return super().open(rate=rate, duration_s=duration_s)
+
+
+def test_a_rate_that_does_not_hold_for_longer_is_backed_off_from() -> None:
+    server = TiringServer(service_s=0.005, servers=2, holds=0.97)
+    found = run(server, Protocol(mode=Mode.STANDARD, slo_ms=20))
+    assert server.first_long_rate is not None
+    assert found.best is found.points[-1]
+    assert found.best.asked_rps == pytest.approx(0.95 * server.first_long_rate)
+
+
+def test_a_rate_that_never_holds_for_longer_is_no_peak() -> None:
+    server = TiringServer(service_s=0.005, servers=2, holds=0.5)
+    found = run(server, Protocol(mode=Mode.STANDARD, slo_ms=20))
+    assert found.peak is None
+    assert "but not when confirmed" in found.reason
