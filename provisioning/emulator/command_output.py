@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def key(command: Command, instance_id: str, step: str, stream: str) -> str:
     """Return the object key of one stream of one step.
 
-    Layout: https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-rc-setting-up-sns-notifications.html
+    The layout is the agent's own: https://github.com/aws/amazon-ssm-agent
     """
     parts = [command.request.output_prefix.strip("/"), command.id, instance_id]
     return "/".join([part for part in parts if part] + ["awsrunShellScript", step, stream])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # What the SSM agent reports for a script it ended itself: 128 + SIGKILL.
-# https://github.com/aws/amazon-ssm-agent/blob/mainline/agent/appconfig/constants.go
+# https://github.com/aws/amazon-ssm-agent/blob/mainline/agent/appconfig/constants_unix.go
 STOPPED_EXIT_CODE = 137
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from provisioning.emulator.execution import Ending, Execution, Outcome, Script
+from provisioning.emulator.execution import STOPPED_EXIT_CODE, Ending, Execution, Outcome, Script
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,10 +180,13 @@ class Invocation:
 
 
 def _verdict(outcome: Outcome) -> tuple[Status, str]:
-    match outcome.ending:
-        case Ending.TIMED_OUT:
-            return Status.TIMED_OUT, "ExecutionTimedOut"
-        case Ending.CANCELLED:
-            return Status.CANCELLED, "Cancelled"
-        case Ending.FINISHED:
-            return (Status.FAILED, "Failed") if outcome.exit_code else (Status.SUCCESS, "Success")
+    """Return what the agent makes of an outcome.
+
+    It tells a time-out by the exit code alone, so a script that the kernel killed for memory (137) is
+    reported as timed out too: https://github.com/aws/amazon-ssm-agent (pluginutil, GetStatus).
+    """
+    if outcome.ending is Ending.CANCELLED:
+        return Status.CANCELLED, "Cancelled"
+    if outcome.exit_code == STOPPED_EXIT_CODE:
+        return Status.TIMED_OUT, "ExecutionTimedOut"
+    return (Status.FAILED, "Failed") if outcome.exit_code else (Status.SUCCESS, "Success")

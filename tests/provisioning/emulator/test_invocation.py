@@ -79,6 +79,12 @@ def test_a_command_that_dies_by_a_signal_reports_it_as_a_shell_does(host: Host) 
     assert (dying.status, dying.exit_code) == ("Failed", 143)
 
 
+def test_a_command_killed_for_memory_looks_timed_out_as_the_agent_has_it(host: Host) -> None:
+    killed = _invocation(host, "kill -KILL $$\n")
+    killed.run()
+    assert (killed.status, killed.details, killed.exit_code) == ("TimedOut", "ExecutionTimedOut", 137)
+
+
 def test_an_abandoned_command_never_starts_and_leaves_no_folder(host: Host) -> None:
     abandoned = _invocation(host, "touch ran\n")
     abandoned.abandon()
