@@ -73,9 +73,13 @@ class Account:
 
 
 @pytest.fixture(scope="session")
-def _moto() -> Iterator[dict[str, Any]]:
-    """Start the corrected moto once: starting it, and making clients, costs more than most tests."""
+def _corrected_moto() -> None:
     install_all(strict.corrections())
+
+
+@pytest.fixture(scope="module")
+def _moto(_corrected_moto: None) -> Iterator[dict[str, Any]]:
+    """Start moto once for a module: starting it, and making clients, costs more than most tests."""
     client: Any = boto3.client
     with mock_aws():
         yield {name: client(name, REGION) for name in ("cloudformation", "ec2", "iam", "logs", "s3", "ssm")}
