@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 
@@ -20,7 +20,11 @@ from provisioning.aws.cloudformation import (
 )
 from provisioning.aws.connection import Aws
 from provisioning.aws.ec2 import Ec2, InstanceRecord, InterfaceRecord
+from provisioning.aws.ec2_inventory import Ec2Inventory
+from provisioning.aws.iam import Iam
+from provisioning.aws.logs import Logs
 from provisioning.aws.s3 import S3, MultipartUpload, ObjectVersion
+from provisioning.aws.sagemaker import SageMaker
 from provisioning.aws.ssm import (
     CommandRequest,
     InvocationOutput,
@@ -472,6 +476,16 @@ def _invocation(instance_id: str, detail: str) -> InvocationRecord:
     return InvocationRecord(instance_id=instance_id, status=coarse.get(detail, detail), detail=detail)
 
 
+class NoPages:
+    """The client of a service in which there is nothing, whatever is listed."""
+
+    def get_paginator(self, _call: str) -> NoPages:
+        return self
+
+    def paginate(self, **_asked: object) -> tuple[()]:
+        return ()
+
+
 @dataclass
 class DeclaredAws:
     """The bundle the code under test gets, and the doubles behind it."""
@@ -484,10 +498,13 @@ class DeclaredAws:
 
 
 def declare_aws() -> DeclaredAws:
-    """Return an empty account; what is not declared here is a real edge, to be used under moto only."""
+    """Return an empty account in which a test declares stacks, buckets and hosts."""
     session = boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing")
     aws = Aws(session, "us-west-2")
     s3, ec2, ssm = DeclaredS3(), DeclaredEc2(), DeclaredSsm()
     cloudformation = DeclaredCloudFormation(s3)
     aws.cloudformation, aws.s3, aws.ec2, aws.ssm = cloudformation, s3, ec2, ssm
+    empty: Any = NoPages()
+    aws.iam, aws.logs = Iam(empty), Logs(empty)
+    aws.ec2_inventory, aws.sagemaker = Ec2Inventory(empty), SageMaker(empty)
     return DeclaredAws(aws, cloudformation, s3, ec2, ssm)

@@ -1,12 +1,7 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import boto3
 import pytest
-from moto import mock_aws
 
-from provisioning.aws.connection import Aws
 from provisioning.deployment import TAG_DEPLOYMENT
 from provisioning.errors import AwsError, StackFailed
 from provisioning.teardown import (
@@ -19,26 +14,12 @@ from provisioning.teardown import (
 )
 from tests.provisioning.declared import DeclaredAws, StillClock, declare_aws
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 FOUNDATION = {"demo-bucket": "AWS::S3::Bucket", "vpc-1": "AWS::EC2::VPC"}
 
 
-@pytest.fixture(scope="module")
-def nothing() -> Iterator[Aws]:
-    """An empty account of moto's, for the services no test here declares; its clients are made once."""
-    session = boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing")
-    with mock_aws():
-        yield Aws(session, "us-west-2")
-
-
 @pytest.fixture
-def world(nothing: Aws) -> DeclaredAws:
-    world = declare_aws()
-    world.aws.iam, world.aws.logs = nothing.iam, nothing.logs
-    world.aws.ec2_inventory, world.aws.sagemaker = nothing.ec2_inventory, nothing.sagemaker
-    return world
+def world() -> DeclaredAws:
+    return declare_aws()
 
 
 def plan(world: DeclaredAws) -> list[str]:
