@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from artifacts.compile.foreign import user_code
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import torch
@@ -23,7 +24,8 @@ _EMBEDDED_BYTES = 1_900_000_000
 class TorchNeuron(Protocol):
     """The part of torch_neuron that we call."""
 
-    def trace(self, model: Any, example_inputs: Any, **options: Any) -> torch.jit.ScriptModule:
+    @property
+    def trace(self) -> Callable[..., torch.jit.ScriptModule]:
         """Compile for NeuronCore-v1."""
         ...
 

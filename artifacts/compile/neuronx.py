@@ -11,6 +11,7 @@ from artifacts.compile.foreign import user_code
 from artifacts.errors import BadRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import torch
@@ -24,7 +25,8 @@ _TARGETS = ("inf2", "trn1n", "trn1", "trn2")
 class TorchNeuronX(Protocol):
     """The part of torch_neuronx that we call."""
 
-    def trace(self, func: Any, example_inputs: Any, **options: Any) -> torch.jit.ScriptModule:
+    @property
+    def trace(self) -> Callable[..., torch.jit.ScriptModule]:
         """Compile for NeuronCore-v2 and later."""
         ...
 

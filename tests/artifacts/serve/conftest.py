@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from artifacts.canonical import sha256
+from artifacts.serve.bundle import build_bundle, bundle_digest
+from artifacts.serve.document import host_document
+from artifacts.serve.requests import InstallRequest, StopRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from artifacts.serve.requests import AnyRequest
+
+_AWS = """\
+#!{python} -S
+import pathlib, shutil, sys
+operation, arguments = sys.argv[2], sys.argv[3:]
+options = dict(zip(arguments[::2], arguments[1::2]))
+stored = pathlib.Path({bucket!r}) / options["--key"]
+if operation == "get-object":
+    if not stored.exists():
+        sys.exit("An error occurred (NoSuchKey) when calling the GetObject operation")
+    shutil.copy(stored, arguments[-1])
+else:
+    stored.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(options["--body"], stored)
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Response:
+    """What one command on the host left behind."""
+
+    code: int
+    document: dict[str, Any]
+    summary: dict[str, Any]
+    steps: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """A host in a directory, driven as SSM drives it: the document's own script, parameters in variables.
+
+    Its `aws` is a double that copies files; everything else is real.
+    """
+
+    root: Path
+    address: str
+    accelerator: str = "c7i.xlarge"
+    environment: dict[str, str] = field(default_factory=lambda: {"AMAZONEI_EMULATED": "1"})
+
+    @property
+    def home(self) -> Path:
+        return self.root / "home"
+
+    def prepare(self) -> None:
+        self.home.mkdir(parents=True)
+        host = {"accelerator": self.accelerator, "interpreter": sys.executable, "instance_id": "i-0"}
+        (self.home / "host.json").write_text(json.dumps({**host, "deployment": "test"}), encoding="ascii")
+        aws = self.root / "bin" / "aws"
+        aws.parent.mkdir()
+        aws.write_text(_AWS.format(python=sys.executable, bucket=str(self.root / "bucket")), encoding="ascii")
+        aws.chmod(0o755)
+
+    def store(self, key: str, data: bytes) -> None:
+        path = self.root / "bucket" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+    def send(self, request: AnyRequest, **parameters: str) -> Response:
+        bundle = build_bundle()
+        self.store(f"artifacts/bundles/{bundle_digest(bundle)}.zip", bundle)
+        self.store(f"artifacts/requests/{request.digest}.json", request.canonical())
+        environment = {
+            "PATH": f"{self.root / 'bin'}:{os.environ['PATH']}",
+            "AMAZONEI_HOME": str(self.home),
+            "AMAZONEI_ADDRESS": self.address,
+            "AWS_SECRET_ACCESS_KEY": "not-for-servers",
+            "SSM_Bucket": "bucket",
+            "SSM_Bundle": bundle_digest(bundle),
+            "SSM_Operation": request.operation.value,
+            "SSM_Request": request.digest,
+        }
+        script = "\n".join(host_document()["mainSteps"][0]["inputs"]["runCommand"])
+        done = subprocess.run(
+            ["sh", "-c", script],
+            env=environment | self.environment | parameters,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return self._response(request, done)
+
+    def _response(self, request: AnyRequest, done: subprocess.CompletedProcess[str]) -> Response:
+        result = self.root / "bucket" / "results" / request.id / "i-0.json"
+        return Response(
+            code=done.returncode,
+            document=json.loads(result.read_bytes()) if result.exists() else {},
+            summary=json.loads(done.stdout),
+            steps=done.stderr,
+        )
+
+    def install(self, artifact: Path, digest: str, **change: Any) -> Response:
+        data = artifact.read_bytes()
+        key = f"artifacts/models/{digest}.aei"
+        self.store(key, data)
+        fields: dict[str, Any] = {
+            "id": f"install-{digest[:12]}",
+            "artifact_key": key,
+            "artifact_bytes": len(data),
+            "artifact_sha256": sha256(data),
+            "manifest_digest": digest,
+            "accelerator": self.accelerator,
+        }
+        return self.send(InstallRequest(**{**fields, **change}))
+
+    def processes(self) -> list[int]:
+        """Return every process whose command line mentions this host."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    if str(self.home).encode() in (entry / "cmdline").read_bytes():
+                        found.append(int(entry.name))
+                except (FileNotFoundError, ProcessLookupError):
+                    continue
+        return found
+
+
+@pytest.fixture(scope="session")
+def new_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Machine]]:
+    """Make hosts, each with a loopback address of its own, and stop what they serve at the end."""
+    made: list[Machine] = []
+
+    def make(**options: Any) -> Machine:
+        address = f"127.83.{os.getpid() % 200 + 1}.{len(made) + 1}"
+        machine = Machine(root=tmp_path_factory.mktemp("host"), address=address, **options)
+        machine.prepare()
+        made.append(machine)
+        return machine
+
+    yield make
+    for machine in made:
+        machine.send(StopRequest(id="end"))
