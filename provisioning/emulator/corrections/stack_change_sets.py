@@ -10,7 +10,6 @@ from moto.cloudformation.utils import generate_changeset_id, validate_create_cha
 from moto.core.responses import ActionResult, EmptyResult
 
 from provisioning.emulator.correction import Anchor, Correction
-from provisioning.emulator.corrections.replacement import RESPONSES, replace
 from provisioning.emulator.corrections.stack_creation import new_stack
 from provisioning.emulator.corrections.stack_ledger import ledger_of, report_stack
 from provisioning.emulator.corrections.stack_requests import (
@@ -20,6 +19,7 @@ from provisioning.emulator.corrections.stack_requests import (
     on_failure,
 )
 from provisioning.emulator.corrections.stack_update import update_stack
+from provisioning.emulator.corrections.wrapping import instead, wrap
 
 if TYPE_CHECKING:
     from moto.cloudformation.models import CloudFormationBackend
@@ -183,13 +183,12 @@ def _execute(backend: CloudFormationBackend, change_set: ChangeSet) -> None:
     stack.create_resources()
 
 
-def _install() -> None:
-    replace(f"{RESPONSES}.create_change_set", _create_change_set)
-    replace(f"{RESPONSES}.describe_change_set", _describe_change_set)
-    replace(f"{RESPONSES}.delete_change_set", _delete_change_set)
-    replace(f"{RESPONSES}.list_change_sets", _list_change_sets)
-    replace(f"{RESPONSES}.execute_change_set", _execute_change_set)
-
+_RESPONSES = "moto.cloudformation.responses:CloudFormationResponse"
+_CREATE_CHANGE_SET = Anchor(f"{_RESPONSES}.create_change_set", "8df34759386fdbd3")
+_DESCRIBE_CHANGE_SET = Anchor(f"{_RESPONSES}.describe_change_set", "e9718edb61397730")
+_DELETE_CHANGE_SET = Anchor(f"{_RESPONSES}.delete_change_set", "e90da325b8a60cfd")
+_LIST_CHANGE_SETS = Anchor(f"{_RESPONSES}.list_change_sets", "cfd797621143589c")
+_EXECUTE_CHANGE_SET = Anchor(f"{_RESPONSES}.execute_change_set", "75afec8d06981f10")
 
 CORRECTIONS = (
     Correction(
@@ -218,6 +217,12 @@ CORRECTIONS = (
             Anchor("moto.cloudformation.models:ChangeSet.__init__", "48b7b3014357040c"),
             Anchor("moto.cloudformation.models:ChangeSet.diff", "a2c8fae4fdcdb80e"),
         ),
-        install=_install,
+        install=wrap(
+            (_CREATE_CHANGE_SET, instead(_create_change_set)),
+            (_DESCRIBE_CHANGE_SET, instead(_describe_change_set)),
+            (_DELETE_CHANGE_SET, instead(_delete_change_set)),
+            (_LIST_CHANGE_SETS, instead(_list_change_sets)),
+            (_EXECUTE_CHANGE_SET, instead(_execute_change_set)),
+        ),
     ),
 )

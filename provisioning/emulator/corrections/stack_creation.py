@@ -9,12 +9,12 @@ from moto.cloudformation.models import CloudFormationBackend, Stack, cloudformat
 from moto.cloudformation.utils import generate_stack_id
 
 from provisioning.emulator.correction import Anchor, Correction
-from provisioning.emulator.corrections.replacement import replace
 from provisioning.emulator.corrections.stack_exports import ExportTaken, claim_exports
 from provisioning.emulator.corrections.stack_ledger import ledger_of, report_resource, report_stack
 from provisioning.emulator.corrections.stack_order import creation_order
 from provisioning.emulator.corrections.stack_removal import RETAINED_AT_ROLLBACK, remove_all
 from provisioning.emulator.corrections.stack_resources import ResourceFailed, declared_resources, make
+from provisioning.emulator.corrections.wrapping import instead, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,17 +78,9 @@ def retire(backend: CloudFormationBackend, stack: Stack) -> None:
 
 
 def _create_stack(
-    backend: CloudFormationBackend,
-    name: str,
-    template: str,
-    parameters: dict[str, Any],
-    notification_arns: list[str] | None = None,
-    tags: dict[str, str] | None = None,
-    **settings: Any,
+    backend: CloudFormationBackend, name: str, template: str, parameters: dict[str, Any], **settings: Any
 ) -> Stack:
-    stack = new_stack(backend, name, template, parameters, {
-        "notification_arns": notification_arns, "tags": tags, **settings,
-    })  # fmt: skip
+    stack = new_stack(backend, name, template, parameters, settings)
     stack.create_resources()
     return stack
 
@@ -119,10 +111,8 @@ def new_stack(
     return stack
 
 
-def _install() -> None:
-    replace("moto.cloudformation.models:Stack.create_resources", create_resources)
-    replace("moto.cloudformation.models:CloudFormationBackend.create_stack", _create_stack)
-
+_CREATE_RESOURCES = Anchor("moto.cloudformation.models:Stack.create_resources", "f18523edd6613a12")
+_CREATE_STACK = Anchor("moto.cloudformation.models:CloudFormationBackend.create_stack", "456419c5b10f87fb")
 
 CORRECTIONS = (
     Correction(
@@ -133,12 +123,12 @@ CORRECTIONS = (
         ),
         source="https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stack-failure-options.html",
         anchors=(
-            Anchor("moto.cloudformation.models:Stack.create_resources", "f18523edd6613a12"),
+            _CREATE_RESOURCES,
             Anchor("moto.cloudformation.models:Stack.__init__", "86101b3e09f0e4eb"),
-            Anchor("moto.cloudformation.models:CloudFormationBackend.create_stack", "456419c5b10f87fb"),
+            _CREATE_STACK,
             Anchor("moto.cloudformation.parsing:ResourceMap.__init__", "8431c43296327b20"),
             Anchor("moto.cloudformation.parsing:ResourceMap.load", "1c35b3591b5b0419"),
         ),
-        install=_install,
+        install=wrap((_CREATE_RESOURCES, instead(create_resources)), (_CREATE_STACK, instead(_create_stack))),
     ),
 )

@@ -8,12 +8,12 @@ from moto.cloudformation.exceptions import ValidationError
 from moto.core.responses import ActionResult, EmptyResult
 
 from provisioning.emulator.correction import Anchor, Correction
-from provisioning.emulator.corrections.replacement import RESPONSES, replace
 from provisioning.emulator.corrections.stack_creation import backend_of, retire
 from provisioning.emulator.corrections.stack_exports import importers_of, withdraw_exports
 from provisioning.emulator.corrections.stack_ledger import ledger_of, report_stack
 from provisioning.emulator.corrections.stack_removal import RETAINED_AT_DELETION, remove_all, spare
 from provisioning.emulator.corrections.stack_resources import made_records
+from provisioning.emulator.corrections.wrapping import instead, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -91,12 +91,6 @@ def _check_deletable(stack: Stack, *, retaining: bool, force: bool) -> None:
         )
 
 
-def _install_deletion() -> None:
-    replace("moto.cloudformation.models:CloudFormationBackend.delete_stack", _backend_delete_stack)
-    replace("moto.cloudformation.models:Stack.delete", delete_stack)
-    replace(f"{RESPONSES}.delete_stack", _delete_stack)
-
-
 def _update_termination_protection(response: CloudFormationResponse) -> ActionResult:
     stack = _live_stack(response.cloudformation_backend, response._get_param("StackName"))
     if stack is None:
@@ -105,12 +99,11 @@ def _update_termination_protection(response: CloudFormationResponse) -> ActionRe
     return ActionResult({"StackId": stack.stack_id})
 
 
-def _install_protection() -> None:
-    replace(
-        f"{RESPONSES}.update_termination_protection",
-        _update_termination_protection,
-    )
-
+_RESPONSES = "moto.cloudformation.responses:CloudFormationResponse"
+_DELETE_STACK = Anchor("moto.cloudformation.models:CloudFormationBackend.delete_stack", "27446afc46aaafa3")
+_DELETE = Anchor("moto.cloudformation.models:Stack.delete", "532b875974067e3e")
+_DELETE_STACK_CALL = Anchor(f"{_RESPONSES}.delete_stack", "2ecc5fb54e8ae291")
+_UPDATE_TERMINATION_PROTECTION = Anchor(f"{_RESPONSES}.update_termination_protection", "")
 
 CORRECTIONS = (
     Correction(
@@ -121,18 +114,22 @@ CORRECTIONS = (
         ),
         source="https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DeleteStack.html",
         anchors=(
-            Anchor("moto.cloudformation.models:CloudFormationBackend.delete_stack", "27446afc46aaafa3"),
-            Anchor("moto.cloudformation.models:Stack.delete", "532b875974067e3e"),
-            Anchor(f"{RESPONSES}.delete_stack", "2ecc5fb54e8ae291"),
+            _DELETE_STACK,
+            _DELETE,
+            _DELETE_STACK_CALL,
             Anchor("moto.cloudformation.parsing:ResourceMap.delete", "f12e331fb252aff3"),
         ),
-        install=_install_deletion,
+        install=wrap(
+            (_DELETE_STACK, instead(_backend_delete_stack)),
+            (_DELETE, instead(delete_stack)),
+            (_DELETE_STACK_CALL, instead(_delete_stack)),
+        ),
     ),
     Correction(
         name="cloudformation-termination-protection",
         statement="A stack with termination protection is not deleted until the protection is switched off.",
         source="https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-protect-stacks.html",
-        anchors=(Anchor(f"{RESPONSES}.create_stack", "660dce4c9dc32b43"),),
-        install=_install_protection,
+        anchors=(_UPDATE_TERMINATION_PROTECTION,),
+        install=wrap((_UPDATE_TERMINATION_PROTECTION, instead(_update_termination_protection))),
     ),
 )

@@ -13,7 +13,7 @@ from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
 
 from provisioning.emulator.correction import Anchor, Correction
-from provisioning.emulator.corrections.replacement import RESPONSES, replace
+from provisioning.emulator.corrections.wrapping import instead, wrap
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -136,15 +136,16 @@ def _outputs(stack: Stack) -> list[dict[str, Any]] | None:
 
 
 _moto_outputs: Any = vars(Stack)["outputs"].fget
+_outputs_property: Any = property(_outputs)
+_reason_property: Any = property(lambda stack: ledger_of(stack).reason)
 
 
-def _install() -> None:
-    replace("moto.cloudformation.models:Stack.stack_status_reason", property(lambda s: ledger_of(s).reason))
-    replace("moto.cloudformation.models:Stack.outputs", property(_outputs))
-    replace(f"{RESPONSES}.describe_stack_resources", _describe_stack_resources)
-    replace(f"{RESPONSES}.describe_stack_resource", _describe_stack_resource)
-    replace(f"{RESPONSES}.list_stack_resources", _list_stack_resources)
-
+_RESPONSES = "moto.cloudformation.responses:CloudFormationResponse"
+_STACK_STATUS_REASON = Anchor("moto.cloudformation.models:Stack.stack_status_reason", "")
+_OUTPUTS = Anchor("moto.cloudformation.models:Stack.outputs", "")
+_DESCRIBE_STACK_RESOURCES = Anchor(f"{_RESPONSES}.describe_stack_resources", "b9525daa8949f05f")
+_DESCRIBE_STACK_RESOURCE = Anchor(f"{_RESPONSES}.describe_stack_resource", "95775697dd097540")
+_LIST_STACK_RESOURCES = Anchor(f"{_RESPONSES}.list_stack_resources", "a0c0e10244371996")
 
 CORRECTIONS = (
     Correction(
@@ -152,20 +153,18 @@ CORRECTIONS = (
         statement="Each resource of a stack has a status, a reason and a time of its own.",
         source="https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_StackResource.html",
         anchors=(
-            Anchor(
-                "moto.cloudformation.responses:CloudFormationResponse.describe_stack_resources",
-                "b9525daa8949f05f",
-            ),
-            Anchor(
-                "moto.cloudformation.responses:CloudFormationResponse.describe_stack_resource",
-                "95775697dd097540",
-            ),
-            Anchor(
-                "moto.cloudformation.responses:CloudFormationResponse.list_stack_resources",
-                "a0c0e10244371996",
-            ),
+            _STACK_STATUS_REASON,
+            _DESCRIBE_STACK_RESOURCES,
+            _DESCRIBE_STACK_RESOURCE,
+            _LIST_STACK_RESOURCES,
             Anchor("moto.cloudformation.models:Event.__init__", "99f62e39d6e814b5"),
         ),
-        install=_install,
+        install=wrap(
+            (_STACK_STATUS_REASON, instead(_reason_property)),
+            (_OUTPUTS, instead(_outputs_property)),
+            (_DESCRIBE_STACK_RESOURCES, instead(_describe_stack_resources)),
+            (_DESCRIBE_STACK_RESOURCE, instead(_describe_stack_resource)),
+            (_LIST_STACK_RESOURCES, instead(_list_stack_resources)),
+        ),
     ),
 )

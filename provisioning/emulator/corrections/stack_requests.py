@@ -9,7 +9,6 @@ from moto.cloudformation.exceptions import ValidationError
 from moto.core.responses import ActionResult
 
 from provisioning.emulator.correction import Anchor, Correction
-from provisioning.emulator.corrections.replacement import RESPONSES, replace
 from provisioning.emulator.corrections.stack_creation import new_stack
 from provisioning.emulator.corrections.stack_ledger import ledger_of
 from provisioning.emulator.corrections.stack_update import update_stack
@@ -20,6 +19,7 @@ from provisioning.emulator.corrections.template_validation import (
     check_template,
     parse_template,
 )
+from provisioning.emulator.corrections.wrapping import instead, wrap
 
 if TYPE_CHECKING:
     from moto.cloudformation.models import Stack
@@ -137,10 +137,9 @@ def _update_stack(response: CloudFormationResponse) -> ActionResult:
     return ActionResult({"StackId": stack.stack_id})
 
 
-def _install() -> None:
-    replace(f"{RESPONSES}.create_stack", _create_stack)
-    replace(f"{RESPONSES}.update_stack", _update_stack)
-
+_RESPONSES = "moto.cloudformation.responses:CloudFormationResponse"
+_CREATE_STACK = Anchor(f"{_RESPONSES}.create_stack", "660dce4c9dc32b43")
+_UPDATE_STACK = Anchor(f"{_RESPONSES}.update_stack", "cad5ffd0166f8a41")
 
 CORRECTIONS = (
     Correction(
@@ -151,11 +150,11 @@ CORRECTIONS = (
         ),
         source="https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateStack.html",
         anchors=(
-            Anchor(f"{RESPONSES}.create_stack", "660dce4c9dc32b43"),
-            Anchor(f"{RESPONSES}.update_stack", "cad5ffd0166f8a41"),
+            _CREATE_STACK,
+            _UPDATE_STACK,
             Anchor("moto.cloudformation.models:Stack.has_template", "ca741ccf7c17a91b"),
             Anchor("moto.cloudformation.models:Stack.has_parameters", "0658e475da0af668"),
         ),
-        install=_install,
+        install=wrap((_CREATE_STACK, instead(_create_stack)), (_UPDATE_STACK, instead(_update_stack))),
     ),
 )

@@ -7,7 +7,6 @@ from dataclasses import replace as with_changes
 from typing import TYPE_CHECKING, Any
 
 from provisioning.emulator.correction import Anchor, Correction
-from provisioning.emulator.corrections.replacement import replace
 from provisioning.emulator.corrections.resource_handlers import Request, handler_for
 from provisioning.emulator.corrections.stack_creation import backend_of
 from provisioning.emulator.corrections.stack_exports import ExportTaken, claim_exports
@@ -29,6 +28,7 @@ from provisioning.emulator.corrections.stack_resources import (
     request_for,
 )
 from provisioning.emulator.corrections.template_schemas import needs_replacement
+from provisioning.emulator.corrections.wrapping import instead, wrap
 
 if TYPE_CHECKING:
     from moto.cloudformation.models import Stack
@@ -200,9 +200,7 @@ def _moto_update(
     update_stack(stack, template, parameters, tags)
 
 
-def _install() -> None:
-    replace("moto.cloudformation.models:Stack.update", _moto_update)
-
+_UPDATE = Anchor("moto.cloudformation.models:Stack.update", "5441b44ae83b604c")
 
 CORRECTIONS = (
     Correction(
@@ -213,11 +211,11 @@ CORRECTIONS = (
         ),
         source="https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-updating-stacks.html",
         anchors=(
-            Anchor("moto.cloudformation.models:Stack.update", "5441b44ae83b604c"),
+            _UPDATE,
             Anchor("moto.cloudformation.models:Stack._create_resource_map", "50a6c2119f701744"),
             Anchor("moto.cloudformation.models:Stack._create_output_map", "450cfb3655c8fa94"),
             Anchor("moto.cloudformation.parsing:ResourceMap.update", "04649ed7b7f23110"),
         ),
-        install=_install,
+        install=wrap((_UPDATE, instead(_moto_update))),
     ),
 )

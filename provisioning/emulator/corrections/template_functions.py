@@ -9,7 +9,7 @@ from moto.cloudformation.exceptions import UnformattedGetAttTemplateException, V
 from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
 
 from provisioning.emulator.correction import Anchor, Correction
-from provisioning.emulator.corrections.replacement import replace
+from provisioning.emulator.corrections.wrapping import instead, wrap
 
 if TYPE_CHECKING:
     from moto.cloudformation.parsing import ResourceMap
@@ -52,10 +52,6 @@ def _clean_json(resource_json: Any, resources_map: ResourceMap) -> Any:
     return _moto_clean_json(resource_json, resources_map)
 
 
-def _install_functions() -> None:
-    replace("moto.cloudformation.parsing:clean_json", _clean_json)
-
-
 def _existing_resource(resource_map: ResourceMap, key: str) -> Any:
     if key in resource_map._parsed_resources:
         return resource_map._parsed_resources[key]
@@ -64,9 +60,8 @@ def _existing_resource(resource_map: ResourceMap, key: str) -> Any:
     raise KeyError(key)
 
 
-def _install_lookup() -> None:
-    replace("moto.cloudformation.parsing:ResourceMap.__getitem__", _existing_resource)
-
+_CLEAN_JSON = Anchor("moto.cloudformation.parsing:clean_json", "19c6d13ef4447530")
+_GETITEM = Anchor("moto.cloudformation.parsing:ResourceMap.__getitem__", "49ec530e47a15c2c")
 
 CORRECTIONS = (
     Correction(
@@ -77,14 +72,14 @@ CORRECTIONS = (
             "an error."
         ),
         source="https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference-getavailabilityzones.html",
-        anchors=(Anchor("moto.cloudformation.parsing:clean_json", "19c6d13ef4447530"),),
-        install=_install_functions,
+        anchors=(_CLEAN_JSON,),
+        install=wrap((_CLEAN_JSON, instead(_clean_json))),
     ),
     Correction(
         name="cloudformation-lookup-makes-nothing",
         statement="Reading a template or describing a stack makes no resource.",
         source="https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-updating-stacks-changesets.html",
-        anchors=(Anchor("moto.cloudformation.parsing:ResourceMap.__getitem__", "49ec530e47a15c2c"),),
-        install=_install_lookup,
+        anchors=(_GETITEM,),
+        install=wrap((_GETITEM, instead(_existing_resource))),
     ),
 )

@@ -10,7 +10,7 @@ from moto.cloudformation.exceptions import ValidationError
 from moto.ssm.models import ssm_backends
 
 from provisioning.emulator.correction import Anchor, Correction
-from provisioning.emulator.corrections.replacement import replace
+from provisioning.emulator.corrections.wrapping import instead, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -94,10 +94,10 @@ def _number(text: str) -> float:
     return float(text) if "." in text else int(text)
 
 
-def _install() -> None:
-    replace("moto.cloudformation.parsing:ResourceMap.load_parameters", _load_parameters)
-    replace("moto.cloudformation.parsing:ResourceMap.parse_ssm_parameter", _parse_ssm_parameter)
-
+_LOAD_PARAMETERS = Anchor("moto.cloudformation.parsing:ResourceMap.load_parameters", "f6bf66c80f5f00ae")
+_PARSE_SSM_PARAMETER = Anchor(
+    "moto.cloudformation.parsing:ResourceMap.parse_ssm_parameter", "a004b5be11318dff"
+)
 
 CORRECTIONS = (
     Correction(
@@ -108,9 +108,12 @@ CORRECTIONS = (
         ),
         source="https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html",
         anchors=(
-            Anchor("moto.cloudformation.parsing:ResourceMap.load_parameters", "f6bf66c80f5f00ae"),
-            Anchor("moto.cloudformation.parsing:ResourceMap.parse_ssm_parameter", "a004b5be11318dff"),
+            _LOAD_PARAMETERS,
+            _PARSE_SSM_PARAMETER,
         ),
-        install=_install,
+        install=wrap(
+            (_LOAD_PARAMETERS, instead(_load_parameters)),
+            (_PARSE_SSM_PARAMETER, instead(_parse_ssm_parameter)),
+        ),
     ),
 )

@@ -10,10 +10,10 @@ from moto.cloudformation.exceptions import CloudFormationError, ValidationError
 from moto.cloudformation.utils import yaml_tag_constructor
 
 from provisioning.emulator.correction import Anchor, Correction
-from provisioning.emulator.corrections.replacement import replace
 from provisioning.emulator.corrections.resource_handlers import is_made_here
 from provisioning.emulator.corrections.stack_order import creation_order, references
 from provisioning.emulator.corrections.template_schemas import attributes_of, property_faults, schema_of
+from provisioning.emulator.corrections.wrapping import instead, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -156,12 +156,9 @@ def _parse_change_set(change_set: ChangeSet) -> None:
     change_set.template_dict = parse_template(change_set.template)
 
 
-def _install() -> None:
-    replace("moto.cloudformation.models:Stack.parse_template", staticmethod(parse_template))
-    replace("moto.cloudformation.models:ChangeSet._parse_template", _parse_change_set)
-    # Types and attributes are checked against AWS's schemas, not against what moto has models for.
-    replace("moto.cloudformation.parsing:ResourceMap.validate_outputs", lambda _resource_map: None)
-
+_PARSE_TEMPLATE = Anchor("moto.cloudformation.models:Stack.parse_template", "f6a6a6afe8c4771e")
+_PARSE_TEMPLATE_CHANGESET = Anchor("moto.cloudformation.models:ChangeSet._parse_template", "8f1ac7383143406a")
+_VALIDATE_OUTPUTS = Anchor("moto.cloudformation.parsing:ResourceMap.validate_outputs", "88f4894fee22f933")
 
 CORRECTIONS = (
     Correction(
@@ -172,10 +169,14 @@ CORRECTIONS = (
         ),
         source="https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/validate-stack-deployments.html",
         anchors=(
-            Anchor("moto.cloudformation.models:Stack.parse_template", "f6a6a6afe8c4771e"),
-            Anchor("moto.cloudformation.models:ChangeSet._parse_template", "8f1ac7383143406a"),
-            Anchor("moto.cloudformation.parsing:ResourceMap.validate_outputs", "88f4894fee22f933"),
+            _PARSE_TEMPLATE,
+            _PARSE_TEMPLATE_CHANGESET,
+            _VALIDATE_OUTPUTS,
         ),
-        install=_install,
+        install=wrap(
+            (_PARSE_TEMPLATE, instead(staticmethod(parse_template))),
+            (_PARSE_TEMPLATE_CHANGESET, instead(_parse_change_set)),
+            (_VALIDATE_OUTPUTS, instead(lambda _resource_map: None)),
+        ),
     ),
 )

@@ -89,4 +89,6 @@ def _moto(_corrected_moto: None) -> Iterator[dict[str, Any]]:
 def account(_moto: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Account:
     """Return an account of its own for each test, so that nothing has to be cleaned up."""
     monkeypatch.setenv("MOTO_ACCOUNT_ID", f"{next(_NUMBERS):012d}")
+    # moto's own list of images is long to load; those of the catalogue are made by a correction.
+    monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
     return Account(**_moto)
