@@ -116,6 +116,7 @@ class ProcessSupervisor:
 
     def running(self, port: int) -> Running | None:
         """Return the server on a port, or None."""
+        self._reap(port)
         leader = self._leader(port)
         return None if leader is None else Running(pid=leader.pid, uptime_s=round(uptime_s(leader), 1))
 
@@ -148,13 +149,17 @@ class ProcessSupervisor:
         record = None if pid is None else read_process(pid)
         return record if record is not None and record.alive else None
 
+    def _reap(self, port: int) -> None:
+        """Take the exit status of a server that this very process started."""
+        child = self._children.get(port)
+        if child is not None:
+            child.poll()
+
     def _wait_empty(self, group: int, port: int) -> bool:
         """Wait until nothing of the group lives; false when the grace period is over."""
         deadline = time.monotonic() + GRACE_S
         while True:
-            child = self._children.get(port)
-            if child is not None:
-                child.poll()  # reaps it, if it was ours
+            self._reap(port)
             if not members(group):
                 return True
             if time.monotonic() >= deadline:

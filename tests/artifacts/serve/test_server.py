@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from artifacts.serve.codec import is_safetensors
+from artifacts.serve.routes import mosec_options
+from artifacts.serve.server import worker_environments
+
+
+def _options(*, pin: bool = False, neuron: bool = False) -> argparse.Namespace:
+    return argparse.Namespace(version_directory=Path("/v"), workers=3, pin=pin, neuron=neuron)
+
+
+def test_every_worker_has_one_thread_and_the_version() -> None:
+    environments = worker_environments(_options(), cpus=[0, 1])
+    assert len(environments) == 3
+    assert {e["OMP_NUM_THREADS"] for e in environments} == {"1"}
+    assert {e["AMAZONEI_VERSION_DIRECTORY"] for e in environments} == {"/v"}
+    assert not any("AMAZONEI_WORKER_CPU" in e for e in environments)
+
+
+def test_pinned_workers_go_round_the_cpus_that_may_be_used() -> None:
+    environments = worker_environments(_options(pin=True), cpus=[2, 5])
+    assert [e["AMAZONEI_WORKER_CPU"] for e in environments] == ["2", "5", "2"]
+
+
+def test_each_neuron_worker_sees_a_core_of_its_own() -> None:
+    environments = worker_environments(_options(neuron=True), cpus=[0])
+    assert [e["NEURON_RT_VISIBLE_CORES"] for e in environments] == ["0", "1", "2"]
+
+
+def test_the_server_is_told_where_to_listen() -> None:
+    options = mosec_options("127.1.2.3", 8081)
+    assert options[:4] == ["--address", "127.1.2.3", "--port", "8081"]
+
+
+def test_json_is_never_taken_for_safetensors() -> None:
+    assert not is_safetensors(b'{"inputs": {"x": [1]}}')
+    assert not is_safetensors(b'       {"inputs": {}}')
+    assert not is_safetensors(b"")
+    assert is_safetensors((123).to_bytes(8, "little") + b'{"x":')  # 123 is also the code of "{"
