@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from artifacts.errors import BadRequest
 from artifacts.targets import Family, Target, find
 from stacks.durations import parse_duration
-from stacks.spec import DeploymentSpec, HostSpec, NetworkSpec
+from stacks.spec import DeploymentSpec, ExistingEndpoint, HostSpec, IdentitySpec, NetworkSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,9 +23,13 @@ ELASTIC_INFERENCE_HOST = "m5.xlarge"
 # Every key the file may have, by table; the keys of [model], [benchmark] and [budget] are checked
 # by the rooms they belong to.
 KNOWN_KEYS: Mapping[str, tuple[str, ...]] = {
-    "": ("name", "region", "ttl", "key_name", "model", "network", "targets", "benchmark", "budget"),
-    "network": ("vpc_id", "subnet_ids", "route_table_ids"),
-    "targets": ("accelerator", "instance_type", "count"),
+    "": (
+        *("name", "region", "ttl", "key_name", "ssh_cidr", "kms_key"),
+        *("model", "network", "identity", "targets", "benchmark", "budget"),
+    ),
+    "network": ("vpc_id", "subnet_ids", "route_table_ids", "endpoints"),
+    "identity": ("permissions_boundary", "role_path"),
+    "targets": ("accelerator", "instance_type", "count", "spot", "capacity_reservation"),
 }
 
 
@@ -50,12 +54,22 @@ def parse_deployment(document: Mapping[str, object]) -> DeploymentSpec:
         region=region,
         hosts=_hosts(document),
         network=_network(document),
+        identity=_identity(document),
         key_name=text(document, "key_name", ""),
+        ssh_cidr=text(document, "ssh_cidr", ""),
+        kms_key=text(document, "kms_key", ""),
         ttl_s=parse_duration(text(document, "ttl", "") or DEFAULT_TTL),
     )
 
 
-def host_for(target: Target, *, instance_type: str | None = None, count: int = 1) -> HostSpec:
+def host_for(
+    target: Target,
+    *,
+    instance_type: str | None = None,
+    count: int = 1,
+    spot: bool = False,
+    capacity_reservation: str | None = None,
+) -> HostSpec:
     """Return the hosts that carry a target; only an Elastic Inference one leaves a choice of their type."""
     attached = target.family is Family.ELASTIC_INFERENCE
     own_type = target.instance_type or ELASTIC_INFERENCE_HOST
@@ -71,6 +85,8 @@ def host_for(target: Target, *, instance_type: str | None = None, count: int = 1
         interpreter=target.interpreter,
         elastic_inference=target.name if attached else None,
         count=count,
+        spot=spot,
+        capacity_reservation=capacity_reservation,
     )
 
 
@@ -106,6 +122,24 @@ def _network(document: Mapping[str, object]) -> NetworkSpec:
         vpc_id=text(network, "vpc_id", "network"),
         subnet_ids=_texts(network, "subnet_ids", "network"),
         route_table_ids=_texts(network, "route_table_ids", "network"),
+        endpoints=_endpoints(network),
+    )
+
+
+def _endpoints(network: Mapping[str, object]) -> tuple[ExistingEndpoint, ...]:
+    """Read lines like "ssm=sg-0a1b2c3d", or "s3" for a gateway, which has no security group."""
+    rows = (line.partition("=") for line in _texts(network, "endpoints", "network"))
+    return tuple(
+        ExistingEndpoint(service=service, security_group_id=group or None) for service, _, group in rows
+    )
+
+
+def _identity(document: Mapping[str, object]) -> IdentitySpec:
+    identity = table(document, "identity")
+    reject_unknown(identity, KNOWN_KEYS["identity"], "identity")
+    return IdentitySpec(
+        permissions_boundary=text(identity, "permissions_boundary", "identity"),
+        role_path=text(identity, "role_path", "identity") or "/",
     )
 
 
@@ -124,7 +158,16 @@ def _host(row: Mapping[str, object]) -> HostSpec:
     count = row.get("count", 1)
     if not isinstance(count, int) or isinstance(count, bool):
         raise BadRequest("'count' in [targets] is not a whole number.", "Write count = 2.")
-    return host_for(find(accelerator), instance_type=text(row, "instance_type", "targets"), count=count)
+    spot = row.get("spot", False)
+    if not isinstance(spot, bool):
+        raise BadRequest("'spot' in [targets] is not true or false.", "Write spot = true.")
+    return host_for(
+        find(accelerator),
+        instance_type=text(row, "instance_type", "targets"),
+        count=count,
+        spot=spot,
+        capacity_reservation=text(row, "capacity_reservation", "targets"),
+    )
 
 
 def _texts(document: Mapping[str, object], key: str, where: str) -> tuple[str, ...]:

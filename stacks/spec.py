@@ -9,11 +9,29 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 from artifacts.errors import BadRequest
 
 NAME_PATTERN = re.compile(r"[a-z](?:[a-z0-9-]{0,29}[a-z0-9])?")
 REGION_PATTERN = re.compile(r"[a-z]{2,3}(?:-[a-z]+){1,2}-[0-9]")
+ROLE_PATH_PATTERN = re.compile(r"/(?:[\w+=,.@-]+/)*", re.ASCII)
+BOUNDARY_PATTERN = re.compile(r"arn:[\w-]+:iam::(?:\d{12}|aws):policy/[\w+=,.@/-]+", re.ASCII)
+KEY_PATTERN = re.compile(r"arn:[\w-]+:kms:[\w-]+:\d{12}:key/[0-9a-f-]+", re.ASCII)
+RESERVATION_PATTERN = re.compile(r"cr-[0-9a-f]{17}")
+WIDEST_SSH_PREFIX = 8  # 10.0.0.0/8 is somebody's whole company; anything wider is the world
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExistingEndpoint:
+    """An endpoint that an existing VPC has already, so that the templates bring none for its service."""
+
+    service: str  # without `com.amazonaws.<region>.`; "s3" is the gateway
+    security_group_id: str | None = None  # of an interface endpoint: hosts are let in there
+
+    def __post_init__(self) -> None:
+        if self.security_group_id is not None:
+            require_identifier("sg", self.security_group_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,18 +44,19 @@ class NetworkSpec:
     vpc_id: str | None = None
     subnet_ids: tuple[str, ...] = ()
     route_table_ids: tuple[str, ...] = ()  # of those subnets; known, the S3 gateway can be created
+    endpoints: tuple[ExistingEndpoint, ...] = ()  # preflight finds them; `cdk deploy` has to be told
 
     def __post_init__(self) -> None:
-        if self.vpc_id is None and (self.subnet_ids or self.route_table_ids):
+        if self.vpc_id is None and (self.subnet_ids or self.route_table_ids or self.endpoints):
             raise BadRequest("Subnets are named without their VPC.", "Name the VPC as well: --vpc-id.")
         if self.vpc_id is not None and not self.subnet_ids:
             raise BadRequest(f"VPC {self.vpc_id} is named without subnets.", "Name one or two: --subnet-id.")
         for prefix, identifier in self._identifiers():
-            if not re.fullmatch(rf"{prefix}-(?:[0-9a-f]{{8}}|[0-9a-f]{{17}})", identifier):
-                raise BadRequest(
-                    f"{identifier!r} is not an id of the form {prefix}-0123456789abcdef0.",
-                    "Copy it from the console, or from `aws ec2 describe-subnets`.",
-                )
+            require_identifier(prefix, identifier)
+
+    def endpoint(self, service: str) -> ExistingEndpoint | None:
+        """Return the endpoint that is there for a service already."""
+        return next((endpoint for endpoint in self.endpoints if endpoint.service == service), None)
 
     def _identifiers(self) -> tuple[tuple[str, str], ...]:
         return (
@@ -45,6 +64,33 @@ class NetworkSpec:
             *(("subnet", identifier) for identifier in self.subnet_ids),
             *(("rtb", identifier) for identifier in self.route_table_ids),
         )
+
+
+def require_identifier(prefix: str, identifier: str) -> None:
+    """Raise BadRequest when this is no id of an EC2 resource."""
+    if not re.fullmatch(rf"{prefix}-(?:[0-9a-f]{{8}}|[0-9a-f]{{17}})", identifier):
+        raise BadRequest(
+            f"{identifier!r} is not an id of the form {prefix}-0123456789abcdef0.",
+            "Copy it from the console, or from the AWS command line.",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentitySpec:
+    """How the roles of a deployment fit into the account's own rules."""
+
+    permissions_boundary: str | None = None  # the ARN of the managed policy that bounds every role
+    role_path: str = "/"  # roles live under <role_path>amazonei/<deployment>/
+
+    def __post_init__(self) -> None:
+        boundary = self.permissions_boundary
+        if boundary is not None and not BOUNDARY_PATTERN.fullmatch(boundary):
+            raise BadRequest(
+                f"{boundary!r} is not the ARN of a managed policy.",
+                "Write it like arn:aws:iam::123456789012:policy/boundary.",
+            )
+        if not ROLE_PATH_PATTERN.fullmatch(self.role_path):
+            raise BadRequest(f"{self.role_path!r} is not an IAM path.", "Write it like /teams/research/.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +104,29 @@ class HostSpec:
     elastic_inference: str | None = None  # the EI type to attach, e.g. "eia2.medium"
     count: int = 1
     volume_gib: int = 100
+    spot: bool = False  # AWS may take a spot host back with two minutes' notice
+    capacity_reservation: str | None = None  # "cr-...": capacity that was paid for already
 
     def __post_init__(self) -> None:
         if self.count < 1:
             raise BadRequest(
                 f"{self.count} hosts of {self.accelerator} cannot be made.", "Ask for 1 or more."
             )
+        reservation = self.capacity_reservation
+        if reservation is not None and not RESERVATION_PATTERN.fullmatch(reservation):
+            raise BadRequest(
+                f"{reservation!r} is not an id of the form cr-0123456789abcdef0.", "Copy it from the console."
+            )
+        if reservation is not None and self.spot:
+            raise BadRequest(
+                f"{self.accelerator} cannot be both a spot host and in a capacity reservation.",
+                "Leave one of the two out.",
+            )
+
+    @property
+    def is_group(self) -> bool:
+        """Whether an Auto Scaling group makes these hosts; launch templates take no EI accelerator."""
+        return self.count > 1 and self.elastic_inference is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +137,10 @@ class DeploymentSpec:
     region: str
     hosts: tuple[HostSpec, ...]
     network: NetworkSpec = NetworkSpec()
+    identity: IdentitySpec = IdentitySpec()
     key_name: str | None = None
+    ssh_cidr: str | None = None  # who may open SSH to the hosts; nobody when None
+    kms_key: str | None = None  # the ARN of a key of the account's own that encrypts the bucket
     ttl_s: int = 8 * 3600  # the on-host timer that powers a forgotten host off, in seconds
 
     def __post_init__(self) -> None:
@@ -87,6 +153,7 @@ class DeploymentSpec:
             raise BadRequest(f"{self.region!r} is not a region.", "Name one like us-west-2.")
         if not self.hosts:
             raise BadRequest("A deployment needs at least one accelerator.", "Pass --accelerator.")
+        self._check_access()
         names = [host.accelerator for host in self.hosts]
         for name in names:
             if names.count(name) > 1:
@@ -94,8 +161,29 @@ class DeploymentSpec:
                     f"Accelerator {name} is asked for twice.", "Name it once and raise --count instead."
                 )
 
+    def _check_access(self) -> None:
+        if self.ssh_cidr is not None:
+            _check_ssh(self.ssh_cidr, self.key_name)
+        if self.kms_key is not None and not KEY_PATTERN.fullmatch(self.kms_key):
+            raise BadRequest(
+                f"{self.kms_key!r} is not the ARN of a KMS key.",
+                "Write it like arn:aws:kms:us-west-2:123456789012:key/0a1b2c3d-...",
+            )
+
     def host_stack(self, host: HostSpec) -> str:
         """Return the name of the stack that holds these hosts (the only stack when there is one)."""
         if len(self.hosts) == 1:
             return self.name
         return f"{self.name}-{host.accelerator.replace('.', '-')}"
+
+
+def _check_ssh(cidr: str, key_name: str | None) -> None:
+    """Raise BadRequest for addresses that are none, or that are everybody's."""
+    try:
+        network = ip_network(cidr)
+    except ValueError as error:
+        raise BadRequest(f"{cidr!r} is not a CIDR block: {error}.", "Write it like 10.1.2.0/24.") from error
+    if network.prefixlen < WIDEST_SSH_PREFIX:
+        raise BadRequest(f"SSH from {cidr} is SSH from the world.", "Name the addresses you come from.")
+    if key_name is None:
+        raise BadRequest("SSH is opened, and nobody has a key.", "Pass --key-name as well.")

@@ -9,10 +9,11 @@ from stacks.closure import interface_services, s3_prefix_list
 from stacks.durations import parse_duration
 from stacks.settings import parse_deployment, read_document, reject_unknown
 from stacks.spec import DeploymentSpec, HostSpec, NetworkSpec
-from tests.stacks.specs import SPECS, described
+from tests.stacks.specs import EXISTING, SPECS, described
 
 ROOT = Path(__file__).parents[2]
 VPC = "vpc-0a1b2c3d"
+RESERVED = "cr-0a1b2c3d4e5f60718"
 
 
 def test_the_whole_file_of_the_contract_becomes_one_spec(tmp_path: Path) -> None:
@@ -77,7 +78,7 @@ def test_an_elastic_inference_accelerator_hangs_on_an_m5_unless_told_otherwise()
         (
             {"targets": [{"accelerator": "c7i.xlarge", "zebra": 1}]},
             "Unknown key 'zebra' in [targets].",
-            "Known here: accelerator, instance_type, count.",
+            "Known here: accelerator, instance_type, count, spot, capacity_reservation.",
         ),
         ({"region": None}, "No region is given.", "--region"),
         ({"region": "nowhere"}, "'nowhere' is not a region.", "us-west-2"),
@@ -113,6 +114,27 @@ def test_an_elastic_inference_accelerator_hangs_on_an_m5_unless_told_otherwise()
             "Accelerator c7i.xlarge is asked for twice.",
             "--count",
         ),
+        ({"ssh_cidr": "0.0.0.0/0", "key_name": "mine"}, "SSH from 0.0.0.0/0 is SSH from the world.", "come"),
+        ({"ssh_cidr": "::/0", "key_name": "mine"}, "SSH from ::/0 is SSH from the world.", "come from"),
+        ({"ssh_cidr": "128.0.0.0/1", "key_name": "mine"}, "SSH from 128.0.0.0/1 is SSH", "come from"),
+        ({"ssh_cidr": "10.1.2.3/24", "key_name": "mine"}, "'10.1.2.3/24' is not a CIDR block", "10.1.2.0"),
+        ({"ssh_cidr": "10.1.2.0/24"}, "SSH is opened, and nobody has a key.", "--key-name"),
+        ({"kms_key": "alias/mine"}, "'alias/mine' is not the ARN of a KMS key.", "arn:aws:kms"),
+        ({"identity": {"permissions_boundary": "boundary"}}, "'boundary' is not the ARN", "policy/boundary"),
+        ({"identity": {"role_path": "teams"}}, "'teams' is not an IAM path.", "/teams/research/"),
+        ({"identity": {"role": "x"}}, "Unknown key 'role' in [identity].", "'role_path'"),
+        ({"network": {"endpoints": ["s3"]}}, "Subnets are named without their VPC.", "--vpc-id"),
+        ({"targets": [{"accelerator": "c7i.xlarge", "spot": 1}]}, "'spot' in [targets]", "spot = true"),
+        (
+            {"targets": [{"accelerator": "c7i.xlarge", "capacity_reservation": "mine"}]},
+            "'mine' is not an id of the form cr-",
+            "Copy it",
+        ),
+        (
+            {"targets": [{"accelerator": "c7i.xlarge", "spot": True, "capacity_reservation": RESERVED}]},
+            "c7i.xlarge cannot be both a spot host and in a capacity reservation.",
+            "Leave one",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_a_fact_and_a_remedy(
@@ -122,6 +144,17 @@ def test_what_cannot_be_meant_is_refused_with_a_fact_and_a_remedy(
         parse_deployment({"region": "us-west-2", **document})
     assert refused.value.message.startswith(message)
     assert hint in refused.value.hint
+
+
+def test_endpoints_that_are_there_are_named_with_their_security_group() -> None:
+    lines = ["ssm=sg-0a1b2c3d", "s3"]
+    network = described("c7i.xlarge", network={**EXISTING, "endpoints": lines}).network
+    assert [(each.service, each.security_group_id) for each in network.endpoints] == [
+        ("ssm", "sg-0a1b2c3d"),
+        ("s3", None),
+    ]
+    with pytest.raises(BadRequest, match="'sg' is not an id of the form sg-"):
+        described("c7i.xlarge", network={**EXISTING, "endpoints": ["ssm=sg"]})
 
 
 def test_unknown_keys_of_any_table_are_refused_the_same_way() -> None:
