@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -77,6 +78,7 @@ class ProcessSupervisor:
 
     run_directory: Path
     log_directory: Path
+    grace_s: float = GRACE_S
     _children: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, spec: ServerSpec) -> None:
@@ -107,17 +109,20 @@ class ProcessSupervisor:
         if pid is not None:
             leader = self._leader(port)
             if leader is not None:
-                os.kill(pid, signal.SIGTERM)
-            if not self._wait_empty(pid, port):
-                os.killpg(pid, signal.SIGKILL)
-                self._wait_empty(pid, port)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+            if not self._wait_empty(pid):
+                with suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
+                self._wait_empty(pid)
+            self._reap(port)
         self._note(port).unlink(missing_ok=True)
-        self._children.pop(port, None)
 
     def running(self, port: int) -> Running | None:
         """Return the server on a port, or None."""
-        self._reap(port)
         leader = self._leader(port)
+        if leader is None:
+            self._reap(port)
         return None if leader is None else Running(pid=leader.pid, uptime_s=round(uptime_s(leader), 1))
 
     def log_tail(self, port: int) -> str:
@@ -150,16 +155,15 @@ class ProcessSupervisor:
         return record if record is not None and record.alive else None
 
     def _reap(self, port: int) -> None:
-        """Take the exit status of a server that this very process started."""
-        child = self._children.get(port)
+        """Take the exit status of a dead server, if this very process started it."""
+        child = self._children.pop(port, None)
         if child is not None:
-            child.poll()
+            child.wait()
 
-    def _wait_empty(self, group: int, port: int) -> bool:
+    def _wait_empty(self, group: int) -> bool:
         """Wait until nothing of the group lives; false when the grace period is over."""
-        deadline = time.monotonic() + GRACE_S
+        deadline = time.monotonic() + self.grace_s
         while True:
-            self._reap(port)
             if not members(group):
                 return True
             if time.monotonic() >= deadline:

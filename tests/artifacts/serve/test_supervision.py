@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from artifacts.serve import supervision
 from artifacts.serve.processes import members, read_process, uptime_s
 from artifacts.serve.supervision import ProcessSupervisor, ServerSpec
 
@@ -67,10 +66,8 @@ def test_another_process_finds_the_server_by_its_note(supervisor: ProcessSupervi
     assert supervisor.running(8080) is None
 
 
-def test_a_server_that_ignores_sigterm_is_killed_with_its_children(
-    supervisor: ProcessSupervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervision, "GRACE_S", 0.3)
+def test_a_server_that_ignores_sigterm_is_killed_with_its_children(tmp_path: Path) -> None:
+    supervisor = ProcessSupervisor(tmp_path / "run", tmp_path / "log", grace_s=0.3)
     supervisor.start(_spec(tmp_path, 8080, STUBBORN))
     while "stubborn" not in supervisor.log_tail(8080):
         assert supervisor.running(8080) is not None
