@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from moto.s3.models import S3Backend
 
 _S3 = "moto.s3.models:S3Backend"
+_SETTINGS = frozenset(
+    {
+        "VersioningConfiguration",
+        "PublicAccessBlockConfiguration",
+        "BucketEncryption",
+        "OwnershipControls",
+        "LifecycleConfiguration",
+    }
+)
 
 
 def _backend(request: Request) -> S3Backend:
@@ -44,6 +53,22 @@ def _apply(bucket: Any, request: Request) -> Any:
         rules = properties["LifecycleConfiguration"]["Rules"]
         backend.put_bucket_lifecycle_configuration(bucket.name, [_lifecycle_rule(rule) for rule in rules])
     return bucket
+
+
+def _change(bucket: Any, request: Request) -> Any:
+    """Apply what the template says now, and take back what it no longer says."""
+    absent = _SETTINGS - request.properties.keys()
+    if "VersioningConfiguration" in absent and bucket.versioning_status == "Enabled":
+        bucket.versioning_status = "Suspended"  # versioning is never undone, only suspended
+    if "PublicAccessBlockConfiguration" in absent:
+        bucket.public_access_block = None
+    if "BucketEncryption" in absent:
+        bucket.encryption = None
+    if "OwnershipControls" in absent:
+        bucket.ownership_rule = None
+    if "LifecycleConfiguration" in absent:
+        bucket.delete_lifecycle()
+    return _apply(bucket, request)
 
 
 def _words(flags: Mapping[str, Any]) -> dict[str, str]:
@@ -83,7 +108,12 @@ def _install_bucket() -> None:
     register(
         "AWS::S3::Bucket",
         Handler(
-            create=_create, delete=_delete, update=_apply, tag=_tag, name_property="BucketName", name_limit=63
+            create=_create,
+            delete=_delete,
+            update=_change,
+            tag=_tag,
+            name_property="BucketName",
+            name_limit=63,
         ),
     )
 

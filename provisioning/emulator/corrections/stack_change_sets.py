@@ -199,21 +199,11 @@ CORRECTIONS = (
         ),
         source="https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ExecuteChangeSet.html",
         anchors=(
-            Anchor(
-                "moto.cloudformation.responses:CloudFormationResponse.create_change_set", "8df34759386fdbd3"
-            ),
-            Anchor(
-                "moto.cloudformation.responses:CloudFormationResponse.describe_change_set", "e9718edb61397730"
-            ),
-            Anchor(
-                "moto.cloudformation.responses:CloudFormationResponse.delete_change_set", "e90da325b8a60cfd"
-            ),
-            Anchor(
-                "moto.cloudformation.responses:CloudFormationResponse.list_change_sets", "cfd797621143589c"
-            ),
-            Anchor(
-                "moto.cloudformation.responses:CloudFormationResponse.execute_change_set", "75afec8d06981f10"
-            ),
+            _CREATE_CHANGE_SET,
+            _DESCRIBE_CHANGE_SET,
+            _DELETE_CHANGE_SET,
+            _LIST_CHANGE_SETS,
+            _EXECUTE_CHANGE_SET,
             Anchor("moto.cloudformation.models:ChangeSet.__init__", "48b7b3014357040c"),
             Anchor("moto.cloudformation.models:ChangeSet.diff", "a2c8fae4fdcdb80e"),
         ),

@@ -44,7 +44,7 @@ class Change:
     resources: dict[str, Any]
     records: dict[str, ResourceRecord]
     made: list[str] = field(default_factory=list)
-    changed: list[tuple[str, Request | None]] = field(default_factory=list)
+    changed: list[tuple[str, Request, Request]] = field(default_factory=list)  # from what, to what
     replaced: list[tuple[ResourceRecord, Any]] = field(default_factory=list)
 
 
@@ -102,13 +102,13 @@ def _bring(stack: Stack, logical_id: str, old: Change) -> None:
         return
     request = request_for(stack, logical_id)
     before = record.request
-    if before is None or (before.properties, before.tags) != (request.properties, request.tags):
+    if before is not None and (before.properties, before.tags) != (request.properties, request.tags):
         if _must_replace(record, request):
             old.replaced.append((old.records[logical_id], old.resources[logical_id]))
             old.made.append(logical_id)
             make(stack, logical_id)
         else:
-            old.changed.append((logical_id, before))
+            old.changed.append((logical_id, before, request))
             change(stack, record, request)
 
 
@@ -162,9 +162,10 @@ def _roll_back(stack: Stack, old: Change, reason: str) -> None:
     resources = dict(stack.resource_map._parsed_resources)
     _adopt(stack, old.template, old.parameters, old.tags)
     try:
-        for logical_id, before in reversed(old.changed):
-            if before is not None:
-                change(stack, old.records[logical_id], before)
+        for logical_id, before, after in reversed(old.changed):
+            # A change that failed half-way counts as made: it is taken back like the others.
+            made[logical_id].request = with_changes(after, name=before.name)
+            change(stack, made[logical_id], before)
     except ResourceFailed as failure:
         report_stack(
             stack,
@@ -184,7 +185,7 @@ def _restore(stack: Stack, old: Change) -> None:
     kept = {record.logical_id for record, _ in old.replaced}
     ledger = ledger_of(stack)
     for logical_id, record in old.records.items():
-        if logical_id in kept or logical_id not in {name for name, _ in old.changed}:
+        if logical_id in kept or logical_id not in {name for name, _, _ in old.changed}:
             ledger.resources[logical_id] = record
             stack.resource_map._parsed_resources[logical_id] = old.resources[logical_id]
 

@@ -27,6 +27,17 @@ def test_a_failed_update_returns_to_the_old_resources(account: Any) -> None:
     assert account.status("s") == "UPDATE_ROLLBACK_COMPLETE"
     assert ("Bad", "CREATE_FAILED") in account.events("s")
     assert (account.vpc_ids(), account.bucket_names()) == before
+    (bucket,) = account.bucket_names()
+    assert account.s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Suspended"
+
+
+def test_a_failed_update_keeps_the_resource_it_was_about_to_replace(account: Any) -> None:
+    account.create("s", {"Vpc": VPC, "Bucket": BUCKET})
+    before = account.vpc_ids()
+    wider = {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.9.0.0/16"}}
+    account.update("s", {"Vpc": wider, "Bucket": BUCKET, "Another": BUCKET, "Bad": IMPOSSIBLE})
+    assert account.status("s") == "UPDATE_ROLLBACK_COMPLETE"
+    assert account.vpc_ids() == before == {account.physical_id("s", "Vpc")}
 
 
 def test_a_stack_after_a_failed_update_can_be_updated_and_deleted(account: Any) -> None:
