@@ -9,7 +9,7 @@ from moto.logs.models import logs_backends
 from moto.ssm.models import ssm_backends
 
 from provisioning.emulator.correction import Anchor, Correction
-from provisioning.emulator.corrections.resource_handlers import Request, amend
+from provisioning.emulator.corrections.resource_handlers import Handler, Made, Request, amend, register
 
 _SSM = "moto.ssm.models:SimpleSystemManagerBackend"
 
@@ -70,6 +70,18 @@ def _install_documents() -> None:
     )
 
 
+def _note(request: Request) -> Made:
+    return Made(physical_resource_id=request.name)
+
+
+def _forget(_note: Made, _request: Request) -> None:
+    """There is nothing behind the note that the CDK leaves in a template."""
+
+
+def _install_metadata() -> None:
+    register("AWS::CDK::Metadata", Handler(create=_note, delete=_forget, update=lambda made, _request: made))
+
+
 _REFERENCE = "https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/"
 
 CORRECTIONS = (
@@ -95,5 +107,12 @@ CORRECTIONS = (
             Anchor(f"{_SSM}.add_tags_to_resource", "8eba177637c42891"),
         ),
         install=_install_documents,
+    ),
+    Correction(
+        name="cdk-metadata-resource",
+        statement="AWS::CDK::Metadata is a resource that makes nothing.",
+        source="https://docs.aws.amazon.com/cdk/v2/guide/usage-data.html",
+        anchors=(Anchor("moto.cloudformation.parsing:get_model_map", "d19f7221e56e2466"),),
+        install=_install_metadata,
     ),
 )

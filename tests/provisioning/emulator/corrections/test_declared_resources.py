@@ -172,3 +172,11 @@ def test_a_document_gets_a_new_default_version_and_keeps_its_name(account: Any) 
     account.cloudformation.delete_stack(StackName="s")
     with pytest.raises(ClientError, match="InvalidDocument"):
         account.ssm.get_document(Name=name)
+
+
+def test_the_note_of_the_cdk_makes_nothing(account: Any) -> None:
+    note = {"Type": "AWS::CDK::Metadata", "Properties": {"Analytics": "v2:deflate64:x"}}
+    stack_id = account.create("s", {"Note": note})
+    assert account.status("s") == "CREATE_COMPLETE"
+    account.cloudformation.delete_stack(StackName="s")
+    assert account.status(stack_id) == "DELETE_COMPLETE"
