@@ -29,8 +29,11 @@ _FAMILIES: dict[str, type[AmazoneiError]] = {
     for family in (ArtifactRefused, BadRequest, CompileError, ToolchainMissing, VerificationFailed)
 }
 _KEPT_LINES = 20
-# Hugging Face libraries: nothing from the network, and none of their progress between our lines.
-_QUIET = {
+_ENVIRONMENT = {
+    # torch.jit.script writes a module's constants in the order of a set of strings, so the same model
+    # has the same bytes only when strings hash alike.
+    "PYTHONHASHSEED": "0",
+    # Hugging Face libraries: nothing from the network, and none of their progress between our lines.
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
@@ -61,7 +64,11 @@ def _run(module: list[str], progress: Callable[[str], None]) -> dict[str, Any]:
         result = Path(scratch) / "result.json"
         command = [sys.executable, "-m", *module, "--result", str(result)]
         with subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ | _QUIET
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | _ENVIRONMENT,
         ) as child:
             try:
                 last = _follow(child.stderr, progress)
