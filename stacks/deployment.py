@@ -24,16 +24,18 @@ from aws_cdk import (
 from artifacts.serve.document import host_document
 from stacks import parameters
 from stacks.boot import user_data
-from stacks.closure import creates_s3_gateway, interface_services
+from stacks.closure import creates_s3_gateway
 from stacks.document import HostDocument
 from stacks.endpoints import InterfaceEndpoints, S3Gateway
-from stacks.host import Hosts, Placement
+from stacks.fleet import HostGroup
+from stacks.host import ACCELERATOR_TAG, Hosts, Placement
 from stacks.identity import HostIdentity
 from stacks.network import Network, PrivateVpc, existing_network
 from stacks.security_groups import SecurityGroups
 from stacks.storage import ArtifactBucket
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from stacks.spec import DeploymentSpec, HostSpec
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 # The last word over what the CDK's command line and cdk.json say, so that both doors write the same bytes.
 FINAL_CONTEXT = {"aws:cdk:enable-path-metadata": False, "aws:cdk:enable-asset-metadata": False}
 DEPLOYMENT_TAG = "amazonei:deployment"
+RUN_TAG = "amazonei:run"
+EXPIRY_TAG = "amazonei:expires-at"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,19 +81,23 @@ def compose(app: App, spec: DeploymentSpec) -> None:
         name = spec.host_stack(host)
         if name not in stacks:
             stacks[name] = _stack(app, spec, name, f"hosts of {host.accelerator}")
-        add_hosts(stacks[name], spec, host=host, foundation=foundation)
-    for stack in stacks.values():
-        _finish(stack, spec)
+    for name, stack in stacks.items():
+        hosts = [host for host in spec.hosts if spec.host_stack(host) == name]
+        tags = _tags(stack, spec, hosts)
+        for host in hosts:
+            add_hosts(stack, spec, host=host, foundation=foundation, tags=tags)
+        _finish(stack, tags)
 
 
 def lay_foundation(stack: Stack, spec: DeploymentSpec) -> Foundation:
     """Add network, bucket, document and endpoints, and say in outputs what the hosts are reached with."""
-    bucket = ArtifactBucket(stack, "Artifacts")
+    bucket = ArtifactBucket(stack, "Artifacts", kms_key=spec.kms_key)
     document = HostDocument(stack, "HostCommand", deployment=spec.name, content=host_document())
     network = _network(stack, spec)
     groups = SecurityGroups(
         stack,
         "Access",
+        spec=spec,
         vpc_id=network.vpc_id,
         s3_prefix_list=parameters.prefix_list(stack, spec.region),
     )
@@ -104,32 +112,40 @@ def lay_foundation(stack: Stack, spec: DeploymentSpec) -> Foundation:
     )
 
 
-def add_hosts(stack: Stack, spec: DeploymentSpec, *, host: HostSpec, foundation: Foundation) -> None:
+def add_hosts(
+    stack: Stack, spec: DeploymentSpec, *, host: HostSpec, foundation: Foundation, tags: Mapping[str, str]
+) -> None:
     """Add the hosts of one accelerator, with an identity of their own."""
-    identity = HostIdentity(
-        stack,
-        "Identity",
-        deployment=spec.name,
-        bucket_arn=foundation.bucket_arn,
-        elastic_inference=host.elastic_inference is not None,
-    )
-    placement = Placement(
-        image_id=parameters.image(stack, host),
-        root_device=parameters.root_device_name(stack, host),
-        subnet_id=parameters.host_subnet(stack, foundation.network),
-        security_group_id=foundation.hosts_group,
-        instance_profile=identity.instance_profile,
-    )
-    hosts = Hosts(
-        stack,
-        "Hosts",
-        spec=host,
-        placement=placement,
-        boot=user_data(deployment=spec.name, host=host, ttl_s=spec.ttl_s),
-        key_name=spec.key_name,
-    )
+    placement = _placement(stack, spec, host, foundation, tags)
+    boot = user_data(deployment=spec.name, host=host, ttl_s=spec.ttl_s)
+    if host.is_group:
+        group = HostGroup(stack, "Fleet", spec=host, placement=placement, boot=boot)
+        group.end_at(tags[EXPIRY_TAG])
+        group.start_after(foundation.ready)
+        CfnOutput(stack, "HostGroup", value=group.name)
+        Tags.of(group).add(ACCELERATOR_TAG, host.accelerator)
+        return
+    hosts = Hosts(stack, "Hosts", spec=host, placement=placement, boot=boot)
     hosts.start_after(foundation.ready)
     CfnOutput(stack, "InstanceIds", value=Fn.join(",", list(hosts.instance_ids)))
+    Tags.of(hosts).add(ACCELERATOR_TAG, host.accelerator)
+
+
+def _placement(
+    stack: Stack, spec: DeploymentSpec, host: HostSpec, foundation: Foundation, tags: Mapping[str, str]
+) -> Placement:
+    network = foundation.network
+    identity = HostIdentity(stack, "Identity", spec=spec, host=host, bucket_arn=foundation.bucket_arn)
+    return Placement(
+        image_id=parameters.image(stack, host),
+        root_device=parameters.root_device_name(stack, host),
+        subnet_id="" if host.is_group else parameters.host_subnet(stack, network),
+        group_subnets=parameters.group_subnets(stack, network) if host.is_group else (),
+        security_group_id=foundation.hosts_group,
+        instance_profile=identity.instance_profile,
+        key_name=spec.key_name,
+        tags=tags,
+    )
 
 
 def _network(stack: Stack, spec: DeploymentSpec) -> Network:
@@ -146,8 +162,7 @@ def _doors(
         "Endpoints",
         network=network,
         security_group_id=groups.endpoints_id,
-        services=interface_services(spec),
-        deployment=spec.name,
+        spec=spec,
     )
     if not creates_s3_gateway(spec):
         return endpoints.resources
@@ -156,8 +171,7 @@ def _doors(
         "Gateway",
         network=network,
         bucket_arn=bucket_arn,
-        deployment=spec.name,
-        region=spec.region,
+        spec=spec,
     )
     return (*endpoints.resources, *gateway.resources)
 
@@ -176,10 +190,17 @@ def _stack(app: App, spec: DeploymentSpec, name: str, content: str) -> Stack:
     )
 
 
-def _finish(stack: Stack, spec: DeploymentSpec) -> None:
+def _tags(stack: Stack, spec: DeploymentSpec, hosts: Sequence[HostSpec]) -> Mapping[str, str]:
+    """Return what everything in the stack is tagged with; the values of a run are parameters."""
+    return {
+        DEPLOYMENT_TAG: spec.name,
+        RUN_TAG: parameters.run_id(stack),
+        EXPIRY_TAG: parameters.expiry(stack, is_needed=any(host.is_group for host in hosts)),
+    }
+
+
+def _finish(stack: Stack, tags: Mapping[str, str]) -> None:
     """Tag everything, and leave nothing behind when the stack is deleted."""
-    run, expiry = parameters.run_tags(stack)
-    tags = {DEPLOYMENT_TAG: spec.name, "amazonei:run": run, "amazonei:expires-at": expiry}
     for key, value in tags.items():
         # Tags of the stack itself cannot hold parameters; the resources' own tags can.
         Tags.of(stack).add(key, value, exclude_resource_types=["aws:cdk:stack"])

@@ -8,19 +8,22 @@ from aws_cdk import Aws
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
-from stacks.closure import ELASTIC_INFERENCE_SERVICE, aws_buckets
-from stacks.identity import AGENT_ACTIONS, CHANNEL_ACTIONS, role_arns
+from stacks.closure import ELASTIC_INFERENCE_SERVICE, aws_buckets, interface_services
+from stacks.identity import AGENT_ACTIONS, CHANNEL_ACTIONS, MESSAGE_ACTIONS, role_arns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from aws_cdk import CfnResource
 
     from stacks.network import Network
+    from stacks.spec import DeploymentSpec
 
 Policy = dict[str, object]
 
-POLICY_ACTIONS = {"ssm": AGENT_ACTIONS, "ssmmessages": CHANNEL_ACTIONS}
+POLICY_ACTIONS = {
+    "ssm": AGENT_ACTIONS,
+    "ssmmessages": CHANNEL_ACTIONS,
+    "ec2messages": MESSAGE_ACTIONS,
+}
 
 
 class InterfaceEndpoints(Construct):
@@ -33,8 +36,7 @@ class InterfaceEndpoints(Construct):
         *,
         network: Network,
         security_group_id: str,
-        services: Sequence[str],
-        deployment: str,
+        spec: DeploymentSpec,
     ) -> None:
         super().__init__(scope, construct_id)
         self.resources: tuple[CfnResource, ...] = tuple(
@@ -47,9 +49,9 @@ class InterfaceEndpoints(Construct):
                 subnet_ids=list(network.subnet_ids),
                 security_group_ids=[security_group_id],
                 private_dns_enabled=True,
-                policy_document=_service_policy(service, deployment),
+                policy_document=_service_policy(service, spec),
             )
-            for service in services
+            for service in interface_services(spec)
         )
 
 
@@ -63,8 +65,7 @@ class S3Gateway(Construct):
         *,
         network: Network,
         bucket_arn: str,
-        deployment: str,
-        region: str,
+        spec: DeploymentSpec,
     ) -> None:
         super().__init__(scope, construct_id)
         gateway = ec2.CfnVPCEndpoint(
@@ -74,7 +75,7 @@ class S3Gateway(Construct):
             vpc_endpoint_type="Gateway",
             service_name=f"com.amazonaws.{Aws.REGION}.s3",
             route_table_ids=list(network.route_table_ids),
-            policy_document=_s3_policy(bucket_arn, deployment, region),
+            policy_document=_s3_policy(bucket_arn, spec),
         )
         self.resources: tuple[CfnResource, ...] = (gateway, *network.routes)
 
@@ -83,30 +84,30 @@ def _identifier(service: str) -> str:
     return "".join(word.capitalize() for word in service.replace(".", "-").split("-"))
 
 
-def _service_policy(service: str, deployment: str) -> Policy | None:
+def _service_policy(service: str, spec: DeploymentSpec) -> Policy | None:
     if service == ELASTIC_INFERENCE_SERVICE:
         return None  # this service refuses endpoint policies
     return _policy(
         {
             "Sid": "HostsOfThisDeployment",
-            **_hosts_of(deployment),
+            **_hosts_of(spec),
             "Action": list(POLICY_ACTIONS[service]),
             "Resource": "*",
         }
     )
 
 
-def _s3_policy(bucket_arn: str, deployment: str, region: str) -> Policy:
+def _s3_policy(bucket_arn: str, spec: DeploymentSpec) -> Policy:
     return _policy(
         {
             "Sid": "ReadArtifacts",
-            **_hosts_of(deployment),
+            **_hosts_of(spec),
             "Action": "s3:GetObject",
             "Resource": f"{bucket_arn}/artifacts/*",
         },
         {
             "Sid": "WriteResults",
-            **_hosts_of(deployment),
+            **_hosts_of(spec),
             "Action": "s3:PutObject",
             "Resource": f"{bucket_arn}/results/*",
         },
@@ -116,18 +117,18 @@ def _s3_policy(bucket_arn: str, deployment: str, region: str) -> Policy:
             "Effect": "Allow",
             "Principal": "*",
             "Action": "s3:GetObject",
-            "Resource": [f"arn:{Aws.PARTITION}:s3:::{bucket}/*" for bucket in aws_buckets(region)],
+            "Resource": [f"arn:{Aws.PARTITION}:s3:::{bucket}/*" for bucket in aws_buckets(spec.region)],
         },
     )
 
 
-def _hosts_of(deployment: str) -> Policy:
+def _hosts_of(spec: DeploymentSpec) -> Policy:
     # A gateway's policy takes no role as its principal, so the role is a condition:
     # https://docs.aws.amazon.com/vpc/latest/privatelink/vpc-endpoints-access.html
     return {
         "Effect": "Allow",
         "Principal": "*",
-        "Condition": {"ArnLike": {"aws:PrincipalArn": role_arns(deployment)}},
+        "Condition": {"ArnLike": {"aws:PrincipalArn": role_arns(spec)}},
     }
 
 

@@ -1,16 +1,16 @@
-"""The machines: one EC2 instance for each host of an accelerator."""
+"""A machine of its own: one EC2 instance (several are a group, see `fleet`)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aws_cdk import Fn, Tags
+from aws_cdk import Fn
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from aws_cdk import CfnResource
 
@@ -26,8 +26,11 @@ class Placement:
     image_id: str
     root_device: str
     subnet_id: str
+    group_subnets: tuple[str, ...]
     security_group_id: str
     instance_profile: str
+    key_name: str | None
+    tags: Mapping[str, str]
 
 
 class Hosts(Construct):
@@ -41,16 +44,13 @@ class Hosts(Construct):
         spec: HostSpec,
         placement: Placement,
         boot: str,
-        key_name: str | None,
     ) -> None:
         super().__init__(scope, construct_id)
         self._spec = spec
         self._placement = placement
         self._boot = Fn.base64(boot)
-        self._key_name = key_name
         self._instances = [self._instance(number) for number in range(1, spec.count + 1)]
         self.instance_ids = tuple(instance.ref for instance in self._instances)
-        Tags.of(self).add(ACCELERATOR_TAG, spec.accelerator)
 
     def start_after(self, resources: Sequence[CfnResource]) -> None:
         """Create no host before these, so that what it needs at its first boot is there."""
@@ -65,7 +65,7 @@ class Hosts(Construct):
             f"Instance{number}",
             image_id=placement.image_id,
             instance_type=self._spec.instance_type,
-            key_name=self._key_name,
+            key_name=placement.key_name,
             iam_instance_profile=placement.instance_profile,
             user_data=self._boot,
             network_interfaces=[_private_interface(placement)],

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 from constructs import Construct
+
+if TYPE_CHECKING:
+    from stacks.spec import DeploymentSpec, HostSpec
 
 Statement = dict[str, object]
 
 # The managed policy AmazonSSMManagedInstanceCore also lets a host read every parameter in the account's
 # Parameter Store, where people keep secrets. This is what the agent needs to register, to be seen and
-# to answer Run Command; ec2messages is left out because no endpoint leads there.
+# to answer Run Command; only the old agents of Elastic Inference hosts get ec2messages.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssystemsmanager.html
 AGENT_ACTIONS = (
     "ssm:ListInstanceAssociations",
@@ -23,6 +28,14 @@ CHANNEL_ACTIONS = (
     "ssmmessages:OpenControlChannel",
     "ssmmessages:OpenDataChannel",
 )
+MESSAGE_ACTIONS = (
+    "ec2messages:AcknowledgeMessage",
+    "ec2messages:DeleteMessage",
+    "ec2messages:FailMessage",
+    "ec2messages:GetEndpoint",
+    "ec2messages:GetMessages",
+    "ec2messages:SendReply",
+)
 
 
 class HostIdentity(Construct):
@@ -33,34 +46,50 @@ class HostIdentity(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        deployment: str,
+        spec: DeploymentSpec,
+        host: HostSpec,
         bucket_arn: str,
-        elastic_inference: bool,
     ) -> None:
         super().__init__(scope, construct_id)
-        statements = [*_agent_statements(), *_object_statements(bucket_arn)]
-        if elastic_inference:
-            statements.append(_elastic_inference_statement())
         role = iam.CfnRole(
             self,
             "Role",
-            path=role_path(deployment),
-            description=f"Hosts of the amazonei deployment {deployment}",
+            path=role_path(spec),
+            description=f"Hosts of the amazonei deployment {spec.name}",
+            permissions_boundary=spec.identity.permissions_boundary,
+            # EC2 sends no aws:SourceAccount or aws:SourceArn when it assumes a role.
             assume_role_policy_document=_document([_trust()]),
-            policies=[iam.CfnRole.PolicyProperty(policy_name="host", policy_document=_document(statements))],
+            policies=[
+                iam.CfnRole.PolicyProperty(
+                    policy_name="host", policy_document=_document(_statements(spec, host, bucket_arn))
+                )
+            ],
         )
-        profile = iam.CfnInstanceProfile(self, "Profile", path=role_path(deployment), roles=[role.ref])
+        profile = iam.CfnInstanceProfile(self, "Profile", path=role_path(spec), roles=[role.ref])
         self.instance_profile = profile.ref
 
 
-def role_path(deployment: str) -> str:
-    """Return the IAM path under which everything of a deployment lives."""
-    return f"/amazonei/{deployment}/"
+def role_path(spec: DeploymentSpec) -> str:
+    """Return the IAM path under which everything of a deployment lives.
+
+    IAM belongs to no region, so the path names the region: a deployment of the same name elsewhere is
+    another one.
+    """
+    return f"{spec.identity.role_path}amazonei/{spec.name}/{spec.region}/"
 
 
-def role_arns(deployment: str) -> str:
+def role_arns(spec: DeploymentSpec) -> str:
     """Return the pattern that matches the roles of a deployment and no others."""
-    return f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:role{role_path(deployment)}*"
+    return f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:role{role_path(spec)}*"
+
+
+def _statements(spec: DeploymentSpec, host: HostSpec, bucket_arn: str) -> list[Statement]:
+    statements = [*_agent_statements(), *_object_statements(bucket_arn)]
+    if spec.kms_key is not None:
+        statements.append(_key_statement(spec.kms_key))
+    if host.elastic_inference is not None:
+        statements += [_message_statement(), _elastic_inference_statement()]
+    return statements
 
 
 def _trust() -> Statement:
@@ -105,6 +134,26 @@ def _object_statements(bucket_arn: str) -> list[Statement]:
             "Resource": f"{bucket_arn}/results/*",
         },
     ]
+
+
+def _key_statement(key: str) -> Statement:
+    return {
+        "Sid": "UseKeyThroughS3",
+        "Effect": "Allow",
+        "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+        "Resource": key,
+        "Condition": {"StringEquals": {"kms:ViaService": f"s3.{Aws.REGION}.{Aws.URL_SUFFIX}"}},
+    }
+
+
+def _message_statement() -> Statement:
+    # These actions have no resource level.
+    return {
+        "Sid": "ReceiveCommandsTheOldWay",
+        "Effect": "Allow",
+        "Action": list(MESSAGE_ACTIONS),
+        "Resource": "*",
+    }
 
 
 def _elastic_inference_statement() -> Statement:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aws_cdk import CfnCondition, CfnParameter, Fn, Stack
+from aws_cdk import Aws, CfnCondition, CfnParameter, Fn, Stack
 
 from stacks.closure import s3_prefix_list
 from stacks.host import root_device
@@ -13,16 +13,27 @@ if TYPE_CHECKING:
     from stacks.network import Network
     from stacks.spec import HostSpec
 
+INSTANT = r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z"
 
-def run_tags(stack: Stack) -> tuple[str, str]:
-    """Declare RunId and ExpiresAt, the values of the tags that change from run to run."""
-    run = CfnParameter(
+
+def run_id(stack: Stack) -> str:
+    """Declare RunId, the value of a tag that changes from run to run."""
+    parameter = CfnParameter(
         stack, "RunId", default="cdk", description="The run that made this stack; the tag amazonei:run"
     )
-    expiry = CfnParameter(
-        stack, "ExpiresAt", default="never", description="UTC time in ISO 8601; the tag amazonei:expires-at"
+    return parameter.value_as_string
+
+
+def expiry(stack: Stack, *, is_needed: bool) -> str:
+    """Declare ExpiresAt, the value of a tag; a stack whose hosts end by a schedule has to be told."""
+    parameter = CfnParameter(
+        stack,
+        "ExpiresAt",
+        default=None if is_needed else "never",
+        allowed_pattern=INSTANT if is_needed else None,
+        description="UTC time in ISO 8601; the tag amazonei:expires-at",
     )
-    return run.value_as_string, expiry.value_as_string
+    return parameter.value_as_string
 
 
 def zones(stack: Stack) -> tuple[str, str]:
@@ -68,18 +79,34 @@ def root_device_name(stack: Stack, host: HostSpec) -> str:
 
 def host_subnet(stack: Stack, network: Network) -> str:
     """Declare HostZone and return the subnet it selects."""
+    zone = _host_zone(stack, default="first", allowed=["first", "second"])
+    return _choice(stack, zone, network)
+
+
+def group_subnets(stack: Stack, network: Network) -> tuple[str, ...]:
+    """Declare HostZone, which may be both, and return the subnets it selects."""
+    if network.first_subnet == network.second_subnet:
+        return (network.first_subnet,)
+    zone = _host_zone(stack, default="both", allowed=["first", "second", "both"])
+    both = CfnCondition(stack, "HostsInBothZones", expression=Fn.condition_equals(zone, "both"))
+    other = Fn.condition_if(both.logical_id, network.second_subnet, Aws.NO_VALUE)
+    return _choice(stack, zone, network), other.to_string()
+
+
+def _host_zone(stack: Stack, *, default: str, allowed: list[str]) -> str:
     zone = CfnParameter(
         stack,
         "HostZone",
-        default="first",
-        allowed_values=["first", "second"],
+        default=default,
+        allowed_values=allowed,
         description="The zone the hosts are placed in",
     )
-    second = CfnCondition(
-        stack, "HostsInSecondZone", expression=Fn.condition_equals(zone.value_as_string, "second")
-    )
-    choice = Fn.condition_if(second.logical_id, network.second_subnet, network.first_subnet)
-    return choice.to_string()
+    return zone.value_as_string
+
+
+def _choice(stack: Stack, zone: str, network: Network) -> str:
+    second = CfnCondition(stack, "HostsInSecondZone", expression=Fn.condition_equals(zone, "second"))
+    return Fn.condition_if(second.logical_id, network.second_subnet, network.first_subnet).to_string()
 
 
 def _zone(stack: Stack, index: int, ordinal: str) -> str:

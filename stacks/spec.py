@@ -117,6 +117,11 @@ class HostSpec:
             raise BadRequest(
                 f"{reservation!r} is not an id of the form cr-0123456789abcdef0.", "Copy it from the console."
             )
+        if self.elastic_inference is not None and (self.spot or reservation is not None):
+            raise BadRequest(
+                f"Hosts with {self.elastic_inference} are on-demand hosts only.",
+                "Leave spot and the capacity reservation out.",
+            )
         if reservation is not None and self.spot:
             raise BadRequest(
                 f"{self.accelerator} cannot be both a spot host and in a capacity reservation.",
@@ -125,8 +130,12 @@ class HostSpec:
 
     @property
     def is_group(self) -> bool:
-        """Whether an Auto Scaling group makes these hosts; launch templates take no EI accelerator."""
-        return self.count > 1 and self.elastic_inference is None
+        """Whether an Auto Scaling group makes these hosts: several, or what only a launch template asks for.
+
+        A launch template takes no EI accelerator in CloudFormation.
+        """
+        wants_template = self.count > 1 or self.spot or self.capacity_reservation is not None
+        return wants_template and self.elastic_inference is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

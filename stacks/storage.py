@@ -16,12 +16,12 @@ class ArtifactBucket(Construct):
     objects, and a custom resource that empties it would be one more thing to leave behind.
     """
 
-    def __init__(self, scope: Construct, construct_id: str) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, kms_key: str | None = None) -> None:
         super().__init__(scope, construct_id)
         bucket = s3.CfnBucket(
             self,
             "Bucket",
-            bucket_encryption=_encryption(),
+            bucket_encryption=_encryption(kms_key),
             lifecycle_configuration=s3.CfnBucket.LifecycleConfigurationProperty(rules=_lifecycle()),
             ownership_controls=s3.CfnBucket.OwnershipControlsProperty(
                 rules=[s3.CfnBucket.OwnershipControlsRuleProperty(object_ownership="BucketOwnerEnforced")]
@@ -39,9 +39,15 @@ class ArtifactBucket(Construct):
         s3.CfnBucketPolicy(self, "Policy", bucket=self.name, policy_document=_tls_only(self.arn))
 
 
-def _encryption() -> s3.CfnBucket.BucketEncryptionProperty:
-    by_default = s3.CfnBucket.ServerSideEncryptionByDefaultProperty(sse_algorithm="AES256")
-    rule = s3.CfnBucket.ServerSideEncryptionRuleProperty(server_side_encryption_by_default=by_default)
+def _encryption(kms_key: str | None) -> s3.CfnBucket.BucketEncryptionProperty:
+    by_default = s3.CfnBucket.ServerSideEncryptionByDefaultProperty(
+        sse_algorithm="AES256" if kms_key is None else "aws:kms", kms_master_key_id=kms_key
+    )
+    rule = s3.CfnBucket.ServerSideEncryptionRuleProperty(
+        server_side_encryption_by_default=by_default,
+        # One data key for many objects: a host's reads must not be a bill of their own.
+        bucket_key_enabled=None if kms_key is None else True,
+    )
     return s3.CfnBucket.BucketEncryptionProperty(server_side_encryption_configuration=[rule])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 from stacks.boot import LIMIT_BYTES as USER_DATA_BYTES
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 TEMPLATE_BYTES = 51_200  # what CreateChangeSet takes without a detour through S3
 TAGS = {"amazonei:deployment", "amazonei:run", "amazonei:expires-at"}
+LAUNCHED = ("launch-template", "network-interface", "volume")
 UNTAGGABLE = {
+    "AWS::AutoScaling::ScheduledAction",
     "AWS::EC2::SecurityGroupIngress",
     "AWS::EC2::SubnetRouteTableAssociation",
     "AWS::IAM::InstanceProfile",
@@ -38,6 +41,10 @@ FORBIDDEN = (
     "Custom::",
 )
 WORLD = {"0.0.0.0/0", "::/0"}
+# https://docs.aws.amazon.com/service-authorization/latest/reference/ lists no resource for these.
+WITHOUT_RESOURCE_LEVEL = ("ec2messages:", "elastic-inference:Connect", "ssmmessages:")
+# EC2 sends neither aws:SourceAccount nor aws:SourceArn when it assumes a role.
+TRUSTED_WITHOUT_SOURCE = {"ec2.amazonaws.com"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,22 +83,37 @@ def nothing_retained(template: Template) -> Broken:
 
 
 def everything_tagged(template: Template) -> Broken:
-    """What can carry a tag carries all of ours."""
+    """What can carry a tag carries all of ours, and so does what it launches."""
     for name, resource in template["Resources"].items():
-        tags = {tag["Key"] for tag in resource.get("Properties", {}).get("Tags", [])}
-        missing = TAGS - tags
+        properties = resource.get("Properties", {})
+        missing = TAGS - _keys(properties.get("Tags", []))
+        if resource["Type"] == "AWS::EC2::LaunchTemplate":
+            launched = properties["LaunchTemplateData"].get("TagSpecifications", [])
+            tagged = {each["ResourceType"]: each["Tags"] for each in launched}
+            tagged["launch-template"] = properties.get("TagSpecifications", [{}])[0].get("Tags", [])
+            missing = {tag for kind in LAUNCHED for tag in TAGS - _keys(tagged.get(kind, []))}
         if resource["Type"] not in UNTAGGABLE and missing:
             yield name, f"tags missing: {', '.join(sorted(missing))}"
+    for name, group in _of_type(template, "AWS::AutoScaling::AutoScalingGroup"):
+        if not all(tag.get("PropagateAtLaunch") for tag in group.get("Tags", [])):
+            yield name, "the group keeps tags from its hosts"
 
 
 def ingress_from_groups_only(template: Template) -> Broken:
-    """Nobody enters by address: what may enter is another group of the deployment."""
+    """Who may enter is another group of the deployment, or for SSH somebody who is not the world."""
     for name, resource in _of_type(template, "AWS::EC2::SecurityGroup"):
         if resource.get("SecurityGroupIngress"):
             yield name, "ingress is written into the group"
     for name, resource in _of_type(template, "AWS::EC2::SecurityGroupIngress"):
-        if "SourceSecurityGroupId" not in resource or _port_range(resource) != ("tcp", 443, 443):
+        from_group = "SourceSecurityGroupId" in resource and _port_range(resource) == ("tcp", 443, 443)
+        if not from_group and not _is_narrow_ssh(resource):
             yield name, "ingress is something else than TLS from a group"
+
+
+def _is_narrow_ssh(rule: Resource) -> bool:
+    block = rule.get("CidrIp") or rule.get("CidrIpv6")
+    narrow = block is not None and ip_network(block).prefixlen >= 8
+    return narrow and _port_range(rule) == ("tcp", 22, 22)
 
 
 def egress_is_narrow(template: Template) -> Broken:
@@ -115,6 +137,43 @@ def actions_are_named(template: Template) -> Broken:
             yield name, f"allows by wildcard: {', '.join(wildcards) or 'NotAction'}"
 
 
+def resources_are_named(template: Template) -> Broken:
+    """Nothing is allowed on everything where AWS lets a resource be named."""
+    for name, statement in _statements(template):
+        # An endpoint's policy names a principal: `endpoints_are_restricted` holds it to its callers.
+        allows = statement["Effect"] == "Allow" and "Principal" not in statement
+        if not allows or "*" not in _list(statement.get("Resource")):
+            continue
+        actions = _list(statement.get("Action"))
+        if loose := [action for action in actions if not action.startswith(WITHOUT_RESOURCE_LEVEL)]:
+            yield name, f"allowed on everything: {', '.join(loose)}"
+
+
+def trust_names_its_source(template: Template) -> Broken:
+    """A service assumes a role for this account only."""
+    for name, role in _of_type(template, "AWS::IAM::Role"):
+        for statement in role["AssumeRolePolicyDocument"]["Statement"]:
+            services = set(_list(statement.get("Principal", {}).get("Service")))
+            condition = json.dumps(statement.get("Condition", {}))
+            if services - TRUSTED_WITHOUT_SOURCE and "aws:SourceAccount" not in condition:
+                yield name, f"{', '.join(sorted(services))} may assume the role for anybody"
+
+
+def groups_end(template: Template) -> Broken:
+    """A group replaces hosts that power off, so it has to be told when to end."""
+    ends = [
+        action["AutoScalingGroupName"]["Ref"]
+        for _, action in _of_type(template, "AWS::AutoScaling::ScheduledAction")
+        if (action["StartTime"], action["MinSize"], action["MaxSize"], action["DesiredCapacity"])
+        == ({"Ref": "ExpiresAt"}, 0, 0, 0)
+    ]
+    for name, _ in _of_type(template, "AWS::AutoScaling::AutoScalingGroup"):
+        if name not in ends:
+            yield name, "nothing ends the group"
+        if "Default" in template["Parameters"]["ExpiresAt"]:
+            yield name, "the group may be made without an end"
+
+
 def endpoints_are_restricted(template: Template) -> Broken:
     """Every endpoint that takes a policy has one that says who or what it is for."""
     for name, resource in _of_type(template, "AWS::EC2::VPCEndpoint"):
@@ -131,21 +190,23 @@ def hosts_are_private(template: Template) -> Broken:
     for name, resource in _of_type(template, "AWS::EC2::Subnet"):
         if resource.get("MapPublicIpOnLaunch") is not False:
             yield name, "the subnet hands out public addresses"
-    for name, resource in _of_type(template, "AWS::EC2::Instance"):
-        interfaces = resource.get("NetworkInterfaces", [])
+    for name, host in _hosts(template):
+        interfaces = host.get("NetworkInterfaces", [])
         if not interfaces or any(face.get("AssociatePublicIpAddress") is not False for face in interfaces):
             yield name, "the host may get a public address"
-        options = resource.get("MetadataOptions", {})
+        options = host.get("MetadataOptions", {})
         if (options.get("HttpTokens"), options.get("HttpPutResponseHopLimit")) != ("required", 1):
             yield name, "IMDSv2 at one hop is not required"
-        if resource.get("InstanceInitiatedShutdownBehavior") != "terminate":
+        if host.get("InstanceInitiatedShutdownBehavior") != "terminate":
             yield name, "the host survives its own shutdown"
+        if host.get("Monitoring") not in (True, {"Enabled": True}):
+            yield name, "the host is measured every five minutes only"
 
 
 def disks_are_encrypted_and_die(template: Template) -> Broken:
     """The root disk is encrypted, and goes with the host."""
-    for name, resource in _of_type(template, "AWS::EC2::Instance"):
-        disks = [mapping.get("Ebs", {}) for mapping in resource.get("BlockDeviceMappings", [])]
+    for name, host in _hosts(template):
+        disks = [mapping.get("Ebs", {}) for mapping in host.get("BlockDeviceMappings", [])]
         if not disks or any(disk.get("Encrypted") is not True for disk in disks):
             yield name, "a disk is not encrypted"
         if not disks or any(disk.get("DeleteOnTermination") is not True for disk in disks):
@@ -154,10 +215,9 @@ def disks_are_encrypted_and_die(template: Template) -> Broken:
 
 def user_data_fits(template: Template) -> Broken:
     """User data stays under EC2's limit."""
-    for name, resource in _of_type(template, "AWS::EC2::Instance"):
-        script = resource["UserData"]["Fn::Base64"]
-        if len(script.encode()) >= USER_DATA_BYTES:
-            yield name, f"user data has {len(script.encode())} bytes"
+    for name, host in _hosts(template):
+        if (size := len(host["UserData"]["Fn::Base64"].encode())) >= USER_DATA_BYTES:
+            yield name, f"user data has {size} bytes"
 
 
 def buckets_are_private(template: Template) -> Broken:
@@ -181,6 +241,9 @@ RULES: tuple[Callable[[Template], Broken], ...] = (
     ingress_from_groups_only,
     egress_is_narrow,
     actions_are_named,
+    resources_are_named,
+    trust_names_its_source,
+    groups_end,
     endpoints_are_restricted,
     hosts_are_private,
     disks_are_encrypted_and_die,
@@ -190,8 +253,7 @@ RULES: tuple[Callable[[Template], Broken], ...] = (
 
 
 def _too_large(body: str) -> Iterator[str]:
-    size = len(body.encode())
-    if size >= TEMPLATE_BYTES:
+    if (size := len(body.encode())) >= TEMPLATE_BYTES:
         yield f"the template has {size} bytes, CloudFormation takes {TEMPLATE_BYTES}"
 
 
@@ -199,6 +261,17 @@ def _of_type(template: Template, kind: str) -> Iterator[tuple[str, Resource]]:
     for name, resource in template["Resources"].items():
         if resource["Type"] == kind:
             yield name, resource.get("Properties", {})
+
+
+def _hosts(template: Template) -> Iterator[tuple[str, Resource]]:
+    """Yield everything that hosts are launched from."""
+    yield from _of_type(template, "AWS::EC2::Instance")
+    for name, resource in _of_type(template, "AWS::EC2::LaunchTemplate"):
+        yield name, resource["LaunchTemplateData"]
+
+
+def _keys(tags: list[dict[str, Any]]) -> set[str]:
+    return {tag["Key"] for tag in tags}
 
 
 def _statements(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -214,11 +287,9 @@ def _statements(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _denies_plain_http(policy: Resource) -> bool:
-    return any(
-        statement["Effect"] == "Deny"
-        and statement.get("Condition") == {"Bool": {"aws:SecureTransport": "false"}}
-        for statement in policy["PolicyDocument"]["Statement"]
-    )
+    plain_http = {"Bool": {"aws:SecureTransport": "false"}}
+    denied = (each for each in policy["PolicyDocument"]["Statement"] if each["Effect"] == "Deny")
+    return any(statement.get("Condition") == plain_http for statement in denied)
 
 
 def _port_range(rule: dict[str, Any]) -> tuple[object, object, object]:
@@ -226,6 +297,4 @@ def _port_range(rule: dict[str, Any]) -> tuple[object, object, object]:
 
 
 def _list(value: str | list[str] | None) -> list[str]:
-    if value is None:
-        return []
-    return [value] if isinstance(value, str) else value
+    return [value] if isinstance(value, str) else value or []

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from artifacts.errors import BadRequest
-from stacks.closure import interface_services, s3_prefix_list
+from stacks.closure import creates_s3_gateway, endpoint_groups, interface_services, s3_prefix_list
 from stacks.durations import parse_duration
 from stacks.settings import parse_deployment, read_document, reject_unknown
 from stacks.spec import DeploymentSpec, HostSpec, NetworkSpec
@@ -135,6 +135,11 @@ def test_an_elastic_inference_accelerator_hangs_on_an_m5_unless_told_otherwise()
             "c7i.xlarge cannot be both a spot host and in a capacity reservation.",
             "Leave one",
         ),
+        (
+            {"targets": [{"accelerator": "eia2.medium", "spot": True}]},
+            "Hosts with eia2.medium are on-demand hosts only.",
+            "Leave spot",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_a_fact_and_a_remedy(
@@ -188,7 +193,25 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 
 def test_hosts_reach_systems_manager_and_the_accelerators_service_when_there_is_one() -> None:
     assert interface_services(SPECS["cpu"]) == ("ssm", "ssmmessages")
-    assert interface_services(SPECS["three"]) == ("ssm", "ssmmessages", "elastic-inference.runtime")
+    assert interface_services(SPECS["three"]) == (
+        "ssm",
+        "ssmmessages",
+        "ec2messages",
+        "elastic-inference.runtime",
+    )
+
+
+def test_no_endpoint_is_made_for_a_service_that_has_one() -> None:
+    spec = described("eia2.medium", network={**EXISTING, "endpoints": ["ssm=sg-0a1b2c3d", "s3"]})
+    assert interface_services(spec) == ("ssmmessages", "ec2messages", "elastic-inference.runtime")
+    assert endpoint_groups(spec) == ("sg-0a1b2c3d",)
+
+
+def test_a_gateway_is_made_where_route_tables_are_known_and_none_is_there() -> None:
+    routed: dict[str, object] = {**EXISTING, "route_table_ids": ["rtb-0c3d4e5f"]}
+    networks: list[dict[str, object]] = [{}, {**EXISTING}, routed, {**routed, "endpoints": ["s3"]}]
+    made = [creates_s3_gateway(described("c7i.xlarge", network=network)) for network in networks]
+    assert made == [True, False, True, False]
 
 
 def test_a_prefix_list_is_given_only_where_it_is_known() -> None:

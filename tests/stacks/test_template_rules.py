@@ -41,6 +41,12 @@ def statement(template: Template) -> dict[str, Any]:
     return found
 
 
+def trust(template: Template) -> dict[str, Any]:
+    role = properties(template, "AWS::IAM::Role")
+    found: dict[str, Any] = role["AssumeRolePolicyDocument"]["Statement"][0]
+    return found
+
+
 def egress(template: Template) -> dict[str, Any]:
     found: dict[str, Any] = properties(template, "AWS::EC2::SecurityGroup")["SecurityGroupEgress"][0]
     return found
@@ -86,6 +92,22 @@ DEFECTS: list[tuple[str, Defect]] = [
     ("actions-are-named", lambda t: statement(t).update(Action="s3:*")),
     ("actions-are-named", lambda t: statement(t).update(Action=["ssm:Get*"])),
     ("actions-are-named", lambda t: statement(t).update(NotAction="iam:CreateUser")),
+    ("resources-are-named", lambda t: statement(t).update(Resource="*")),
+    ("resources-are-named", lambda t: statement(t).update(Resource=["arn:aws:s3:::mine", "*"])),
+    ("trust-names-its-source", lambda t: trust(t).update(Principal={"Service": "scheduler.amazonaws.com"})),
+    (
+        "ingress-from-groups-only",
+        lambda t: add(
+            t, "AWS::EC2::SecurityGroupIngress", IpProtocol="tcp", FromPort=22, ToPort=22, CidrIpv6="::/0"
+        ),
+    ),
+    (
+        "ingress-from-groups-only",
+        lambda t: add(
+            t, "AWS::EC2::SecurityGroupIngress", IpProtocol="tcp", FromPort=0, ToPort=22, CidrIp="10.0.0.0/8"
+        ),
+    ),
+    ("hosts-are-private", lambda t: properties(t, "AWS::EC2::Instance").update(Monitoring=False)),
     ("endpoints-are-restricted", lambda t: properties(t, "AWS::EC2::VPCEndpoint").pop("PolicyDocument")),
     (
         "endpoints-are-restricted",
@@ -114,6 +136,49 @@ DEFECTS: list[tuple[str, Defect]] = [
     ("buckets-are-private", lambda t: properties(t, "AWS::S3::BucketPolicy").update(Bucket={"Ref": "Other"})),
     ("size", lambda t: t.update(Description="x" * TEMPLATE_BYTES)),
 ]
+
+
+GROUP_DEFECTS: list[tuple[str, Defect]] = [
+    ("groups-end", lambda t: properties(t, "AWS::AutoScaling::ScheduledAction").update(MaxSize=3)),
+    ("groups-end", lambda t: t["Parameters"]["ExpiresAt"].update(Default="never")),
+    (
+        "groups-end",
+        lambda t: properties(t, "AWS::AutoScaling::ScheduledAction").update(StartTime="2036-01-01T00:00:00Z"),
+    ),
+    (
+        "everything-tagged",
+        lambda t: properties(t, "AWS::AutoScaling::AutoScalingGroup")["Tags"][0].update(
+            PropagateAtLaunch=False
+        ),
+    ),
+    ("everything-tagged", lambda t: launch(t)["TagSpecifications"].pop()),
+    ("everything-tagged", lambda t: properties(t, "AWS::EC2::LaunchTemplate").pop("TagSpecifications")),
+    ("hosts-are-private", lambda t: launch(t)["MetadataOptions"].update(HttpTokens="optional")),
+    ("hosts-are-private", lambda t: launch(t)["NetworkInterfaces"][0].pop("AssociatePublicIpAddress")),
+    ("hosts-are-private", lambda t: launch(t).update(Monitoring={"Enabled": False})),
+    (
+        "disks-are-encrypted-and-die",
+        lambda t: launch(t)["BlockDeviceMappings"][0]["Ebs"].update(Encrypted=False),
+    ),
+    ("user-data-fits", lambda t: launch(t).update(UserData={"Fn::Base64": "#" * 16_384})),
+]
+
+
+def launch(template: Template) -> dict[str, Any]:
+    found: dict[str, Any] = properties(template, "AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("rule", "plant"), GROUP_DEFECTS, ids=[f"{n}-{rule}" for n, (rule, _) in enumerate(GROUP_DEFECTS)]
+)
+def test_a_defect_planted_in_a_group_is_caught_by_its_rule(
+    deployments: Mapping[str, tuple[SynthesizedStack, ...]], rule: str, plant: Defect
+) -> None:
+    (stack,) = deployments["group"]
+    template: Template = json.loads(stack.body)
+    plant(template)
+    assert rule in {violation.rule for violation in violations(json.dumps(template))}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from artifacts.serve.document import host_document
 from stacks.synth import SynthesizedStack, TemplateParameter, synthesize
 from tests.stacks.rules import violations
-from tests.stacks.specs import EXISTING, SPECS, described
+from tests.stacks.specs import EXISTING, IDENTITY, KEY, SPECS, described
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -139,7 +139,7 @@ def test_a_host_reads_artifacts_and_writes_results_and_nothing_else_in_s3(deploy
         if "s3:" in json.dumps(statement["Action"])
     }
     assert allowed == {"s3:GetObject": "/artifacts/*", "s3:PutObject": "/results/*"}
-    assert role["Path"] == "/amazonei/amazonei/"
+    assert role["Path"] == "/amazonei/amazonei/us-west-2/"
 
 
 def test_the_document_is_the_hosts_own(deployments: Deployments) -> None:
@@ -165,6 +165,52 @@ def test_an_existing_vpc_is_taken_as_it_is(deployments: Deployments) -> None:
     assert all(door["VpcId"] == "vpc-0a1b2c3d" and door["SubnetIds"] == ["subnet-0b2c3d4e"] for door in doors)
 
 
+def test_endpoints_that_are_there_are_used_and_let_the_hosts_in(deployments: Deployments) -> None:
+    (stack,) = deployments["reused-endpoints"]
+    assert not list(resources(stack, "AWS::EC2::VPCEndpoint"))
+    (hosts,) = resources(stack, "AWS::EC2::SecurityGroup")
+    assert hosts["SecurityGroupEgress"][0]["DestinationSecurityGroupId"] == "sg-0a1b2c3d"
+    (ingress,) = resources(stack, "AWS::EC2::SecurityGroupIngress")
+    assert ingress["GroupId"] == "sg-0a1b2c3d"
+    assert "SourceSecurityGroupId" in ingress
+
+
+def test_an_accounts_own_rules_bound_the_roles_and_their_path(deployments: Deployments) -> None:
+    (stack,) = deployments["strict-account"]
+    (role,) = resources(stack, "AWS::IAM::Role")
+    assert role["PermissionsBoundary"] == IDENTITY["permissions_boundary"]
+    (profile,) = resources(stack, "AWS::IAM::InstanceProfile")
+    assert (role["Path"], profile["Path"]) == ("/teams/amazonei/amazonei/us-west-2/",) * 2
+    assert ":role/teams/amazonei/amazonei/us-west-2/*" in stack.body
+
+
+def test_a_key_of_the_accounts_own_encrypts_the_bucket_and_hosts_use_it_through_s3_only(
+    deployments: Deployments,
+) -> None:
+    (stack,) = deployments["strict-account"]
+    (bucket,) = resources(stack, "AWS::S3::Bucket")
+    (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule == {
+        "BucketKeyEnabled": True,
+        "ServerSideEncryptionByDefault": {"KMSMasterKeyID": KEY, "SSEAlgorithm": "aws:kms"},
+    }
+    (role,) = resources(stack, "AWS::IAM::Role")
+    statements = role["Policies"][0]["PolicyDocument"]["Statement"]
+    (use,) = [each for each in statements if each.get("Sid") == "UseKeyThroughS3"]
+    assert (use["Resource"], use["Action"]) == (KEY, ["kms:Decrypt", "kms:GenerateDataKey"])
+    assert "kms:ViaService" in use["Condition"]["StringEquals"]
+
+
+def test_ssh_is_open_to_the_stated_addresses_and_to_nobody_by_default(deployments: Deployments) -> None:
+    (stack,) = deployments["strict-account"]
+    opened = [rule for rule in resources(stack, "AWS::EC2::SecurityGroupIngress") if rule["FromPort"] == 22]
+    assert [(rule["CidrIp"], rule["ToPort"]) for rule in opened] == [("10.1.2.0/24", 22)]
+    (host,) = resources(stack, "AWS::EC2::Instance")
+    assert host["KeyName"] == "mine"
+    (closed,) = deployments["cpu"]
+    assert [rule["FromPort"] for rule in resources(closed, "AWS::EC2::SecurityGroupIngress")] == [443]
+
+
 def test_known_route_tables_bring_the_gateway_to_an_existing_vpc() -> None:
     network = {**EXISTING, "route_table_ids": ["rtb-0c3d4e5f"]}
     (stack,) = synthesize(described("c7i.xlarge", network=network))
@@ -172,12 +218,3 @@ def test_known_route_tables_bring_the_gateway_to_an_existing_vpc() -> None:
         door for door in resources(stack, "AWS::EC2::VPCEndpoint") if door["VpcEndpointType"] == "Gateway"
     ]
     assert [gateway["RouteTableIds"] for gateway in gateways] == [["rtb-0c3d4e5f"]]
-
-
-def test_several_hosts_of_one_accelerator_are_named_in_one_output() -> None:
-    spec = described("c7i.xlarge", targets=[{"accelerator": "c7i.xlarge", "count": 3}])
-    (stack,) = synthesize(spec)
-    assert len(list(resources(stack, "AWS::EC2::Instance"))) == 3
-    joined = json.loads(stack.body)["Outputs"]["InstanceIds"]["Value"]["Fn::Join"]
-    assert joined[0] == ","
-    assert len({reference["Ref"] for reference in joined[1]}) == 3

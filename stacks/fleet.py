@@ -1,0 +1,148 @@
+"""Several hosts of one accelerator: one launch template, and a group of the size that was asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_cdk import CfnTag, Fn
+from aws_cdk import aws_autoscaling as autoscaling
+from aws_cdk import aws_ec2 as ec2
+from constructs import Construct
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aws_cdk import CfnResource
+
+    from stacks.host import Placement
+    from stacks.spec import HostSpec
+
+Launch = ec2.CfnLaunchTemplate
+BOOT_GRACE_S = 300
+# The group tags its instances; what a launch makes besides them gets its tags from the launch template.
+LAUNCHED = ("volume", "network-interface")
+
+
+class HostGroup(Construct):
+    """An Auto Scaling group that never grows, and that ends with the deployment.
+
+    A group replaces a host that powers itself off, so the hosts' own timers cannot end it: a scheduled
+    action takes its size to nothing at the expiry.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, spec: HostSpec, placement: Placement, boot: str
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._spec = spec
+        self._placement = placement
+        template = self._launch_template(boot)
+        self._group = self._group_of(template)
+        self.name = self._group.ref
+
+    def start_after(self, resources: Sequence[CfnResource]) -> None:
+        """Launch no host before these, so that what it needs at its first boot is there."""
+        for resource in resources:
+            self._group.add_resource_dependency(resource)
+
+    def end_at(self, time: str) -> None:
+        """Take the group's size to nothing at a time, in ISO 8601."""
+        autoscaling.CfnScheduledAction(
+            self,
+            "Expiry",
+            auto_scaling_group_name=self.name,
+            start_time=time,
+            min_size=0,
+            max_size=0,
+            desired_capacity=0,
+        )
+
+    def _launch_template(self, boot: str) -> Launch:
+        placement, spec = self._placement, self._spec
+        data = Launch.LaunchTemplateDataProperty(
+            image_id=placement.image_id,
+            instance_type=spec.instance_type,
+            key_name=placement.key_name,
+            iam_instance_profile=Launch.IamInstanceProfileProperty(name=placement.instance_profile),
+            user_data=Fn.base64(boot),
+            network_interfaces=[_private_interface(placement.security_group_id)],
+            block_device_mappings=[_root_volume(placement.root_device, spec.volume_gib)],
+            metadata_options=Launch.MetadataOptionsProperty(
+                http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
+            ),
+            monitoring=Launch.MonitoringProperty(enabled=True),
+            instance_initiated_shutdown_behavior="terminate",
+            instance_market_options=_market(spec),
+            capacity_reservation_specification=_reservation(spec),
+            tag_specifications=_tag_specifications(placement.tags),
+        )
+        return Launch(
+            self,
+            "Template",
+            launch_template_data=data,
+            tag_specifications=[
+                Launch.LaunchTemplateTagSpecificationProperty(
+                    resource_type="launch-template", tags=_tags(placement.tags)
+                )
+            ],
+        )
+
+    def _group_of(self, template: Launch) -> autoscaling.CfnAutoScalingGroup:
+        size = str(self._spec.count)
+        return autoscaling.CfnAutoScalingGroup(
+            self,
+            "Group",
+            min_size=size,
+            max_size=size,
+            desired_capacity=size,
+            vpc_zone_identifier=list(self._placement.group_subnets),
+            launch_template=autoscaling.CfnAutoScalingGroup.LaunchTemplateSpecificationProperty(
+                launch_template_id=template.ref, version=template.attr_latest_version_number
+            ),
+            cooldown=str(BOOT_GRACE_S),
+            health_check_type="EC2",
+            health_check_grace_period=BOOT_GRACE_S,
+        )
+
+
+def _private_interface(security_group: str) -> Launch.NetworkInterfaceProperty:
+    # Only an interface can refuse a public address in a subnet that hands them out.
+    return Launch.NetworkInterfaceProperty(
+        device_index=0,
+        groups=[security_group],
+        associate_public_ip_address=False,
+        delete_on_termination=True,
+    )
+
+
+def _root_volume(device: str, gib: int) -> Launch.BlockDeviceMappingProperty:
+    return Launch.BlockDeviceMappingProperty(
+        device_name=device,
+        ebs=Launch.EbsProperty(
+            volume_type="gp3", volume_size=gib, encrypted=True, delete_on_termination=True
+        ),
+    )
+
+
+def _market(spec: HostSpec) -> Launch.InstanceMarketOptionsProperty | None:
+    if not spec.spot:
+        return None
+    options = Launch.SpotOptionsProperty(
+        spot_instance_type="one-time", instance_interruption_behavior="terminate"
+    )
+    return Launch.InstanceMarketOptionsProperty(market_type="spot", spot_options=options)
+
+
+def _reservation(spec: HostSpec) -> Launch.CapacityReservationSpecificationProperty | None:
+    if spec.capacity_reservation is None:
+        return None
+    target = Launch.CapacityReservationTargetProperty(capacity_reservation_id=spec.capacity_reservation)
+    return Launch.CapacityReservationSpecificationProperty(capacity_reservation_target=target)
+
+
+def _tag_specifications(tags: Mapping[str, str]) -> list[Launch.TagSpecificationProperty]:
+    return [Launch.TagSpecificationProperty(resource_type=kind, tags=_tags(tags)) for kind in LAUNCHED]
+
+
+def _tags(tags: Mapping[str, str]) -> list[CfnTag]:
+    return [CfnTag(key=key, value=value) for key, value in sorted(tags.items())]
