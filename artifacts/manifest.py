@@ -7,7 +7,7 @@ made the artifact, when, and what was measured lie beside the archive (`artifact
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
@@ -101,13 +101,7 @@ class TensorSpec:
 
     def as_document(self) -> dict[str, Any]:
         """Return the spec as JSON members."""
-        return {
-            "name": self.name,
-            "dtype": self.dtype,
-            "shape": list(self.shape),
-            "low": self.low,
-            "high": self.high,
-        }
+        return {**asdict(self), "shape": list(self.shape)}
 
     @classmethod
     def from_document(cls, value: object) -> TensorSpec:
@@ -160,7 +154,7 @@ class FileDigest:
 
     def as_document(self) -> dict[str, Any]:
         """Return the digest as JSON members."""
-        return {"path": self.path, "bytes": self.bytes, "sha256": self.sha256}
+        return asdict(self)
 
     @classmethod
     def from_document(cls, value: object) -> FileDigest:
@@ -186,12 +180,7 @@ class Toolchain:
 
     def as_document(self) -> dict[str, Any]:
         """Return the versions as JSON members."""
-        return {
-            "torch": self.torch,
-            "python": self.python,
-            "compiler": self.compiler,
-            "compiler_version": self.compiler_version,
-        }
+        return asdict(self)
 
     @classmethod
     def from_document(cls, value: object) -> Toolchain:
@@ -214,12 +203,7 @@ class Parity:
 
     def as_document(self) -> dict[str, Any]:
         """Return the comparison as JSON members."""
-        return {
-            "max_abs_diff": self.max_abs_diff,
-            "atol": self.atol,
-            "passed": self.passed,
-            "inputs_checked": self.inputs_checked,
-        }
+        return asdict(self)
 
     @classmethod
     def from_document(cls, value: object) -> Parity:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from artifacts.compile.documents import write_document
-from artifacts.compile.pipeline import compile_model
+from artifacts.compile.environment import settle_environment
 from artifacts.compile.request import CompileRequest
 from artifacts.errors import AmazoneiError
 
@@ -22,6 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--request", type=Path, required=True)
     parser.add_argument("--result", type=Path, required=True)
     options = parser.parse_args(arguments)
+    from artifacts.compile.pipeline import compile_model
+
     try:
         request = CompileRequest.from_json(options.request.read_bytes())
         document = compile_model(request, _say).as_document()
@@ -38,4 +40,5 @@ def _say(step: str) -> None:
 
 
 if __name__ == "__main__":
+    settle_environment()  # before torch is imported, which takes a second
     sys.exit(main())

@@ -1,20 +1,19 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from artifacts.archive import open_verified
-from artifacts.compile.process import compile_in_process, inspect_in_process
 from artifacts.compile.request import CompileRequest, CompileResult, Method
-from artifacts.errors import ArtifactRefused, BadRequest, ToolchainMissing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 def _request(model: str, directory: Path, target: str = "c7i.xlarge") -> CompileRequest:
@@ -22,19 +21,36 @@ def _request(model: str, directory: Path, target: str = "c7i.xlarge") -> Compile
     return CompileRequest(model=model, inputs=inputs, target=target, out_dir=directory, method=Method.SCRIPT)
 
 
+def _run(directory: Path, *module: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    """Run one of the two entries and return the process and its result document."""
+    result = directory / "result.json"
+    command = [sys.executable, "-m", *module, "--result", str(result)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done, json.loads(result.read_bytes())
+
+
+def _compile(request: CompileRequest) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    request.out_dir.mkdir(exist_ok=True)
+    file = request.out_dir / "request.json"
+    file.write_bytes(request.to_json())
+    return _run(request.out_dir, "artifacts.compile", "--request", str(file))
+
+
 def test_a_compile_request_survives_its_own_json(tmp_path: Path) -> None:
     request = _request("m.py:f", tmp_path)
     assert CompileRequest.from_json(request.to_json()) == request
 
 
-def test_the_process_returns_the_result_and_says_its_steps(
+def test_the_process_leaves_the_result_says_its_steps_and_keeps_stdout_free(
     tmp_path: Path, model_of: Callable[[str], str]
 ) -> None:
-    said: list[str] = []
-    result = compile_in_process(_request(model_of("Branch"), tmp_path), said.append)
+    done, document = _compile(_request(model_of("Branch"), tmp_path))
+    result = CompileResult.from_document(document)
     with closing(open_verified(result.artifact, expected_digest=result.digest)) as contents:
         assert contents.manifest.name == "branch"
-    assert CompileResult.from_document(result.as_document()) == result
+    assert result.as_document() == document
+    said = done.stderr.splitlines()
+    assert done.stdout == ""
     assert "  scripting …" in said
     assert any(line.startswith("  lane script ") and line.endswith(" ok") for line in said)
 
@@ -42,28 +58,38 @@ def test_the_process_returns_the_result_and_says_its_steps(
 def test_the_same_request_gives_the_same_bytes(tmp_path: Path, model_of: Callable[[str], str]) -> None:
     # In processes of their own: torch numbers the classes it meets, so a second compilation in one differs.
     first, second = (
-        compile_in_process(_request(model_of("two_layers"), tmp_path / directory), lambda _: None)
+        CompileResult.from_document(_compile(_request(model_of("two_layers"), tmp_path / directory))[1])
         for directory in "ab"
     )
     assert first.artifact.name == second.artifact.name
     assert first.artifact.read_bytes() == second.artifact.read_bytes()
 
 
-def test_an_error_crosses_the_boundary_as_itself(tmp_path: Path, model_of: Callable[[str], str]) -> None:
-    with pytest.raises(BadRequest, match="no file nowhere"):
-        compile_in_process(_request("nowhere.py:f", tmp_path), lambda _: None)
-    with pytest.raises(ToolchainMissing, match="torch_neuronx is not installed"):
-        compile_in_process(_request(model_of("Branch"), tmp_path, target="inf2.xlarge"), lambda _: None)
+@pytest.mark.parametrize(
+    ("model", "target", "exit_code", "code"),
+    [
+        ("nowhere.py:f", "c7i.xlarge", 2, "bad-request"),
+        ("torch.nn:ReLU", "inf2.xlarge", 4, "toolchain-missing"),
+    ],
+)
+def test_an_error_is_a_document_and_an_exit_code(
+    model: str, target: str, exit_code: int, code: str, tmp_path: Path
+) -> None:
+    done, document = _compile(_request(model, tmp_path, target))
+    assert done.returncode == exit_code
+    assert document["ok"] is False
+    assert document["error"]["code"] == code
+    assert "Traceback" not in done.stderr
 
 
-def test_the_tools_side_of_the_boundary_never_imports_torch() -> None:
-    program = "import sys, artifacts.compile.process; print('torch' in sys.modules)"
+def test_the_documents_of_the_boundary_need_no_torch() -> None:
+    program = "import sys, artifacts.compile.request; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
 
-def test_an_inspection_counts_what_the_program_holds(two_layers: CompileResult) -> None:
-    seen = inspect_in_process(two_layers.artifact)
+def test_an_inspection_counts_what_the_program_holds(two_layers: CompileResult, tmp_path: Path) -> None:
+    _, seen = _run(tmp_path, "artifacts.compile.inspect", str(two_layers.artifact))
     assert seen["operators"] == {"aten::linear": 2, "aten::relu": 1}
     assert seen["parameters"] == 4 * 8 + 8 + 8 * 3 + 3
     assert seen["parameter_bytes"] == 4 * seen["parameters"]
@@ -75,5 +101,6 @@ def test_an_inspection_counts_what_the_program_holds(two_layers: CompileResult) 
 def test_a_damaged_artifact_is_not_inspected(two_layers: CompileResult, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.aei"
     damaged.write_bytes(two_layers.artifact.read_bytes()[:-10])
-    with pytest.raises(ArtifactRefused):
-        inspect_in_process(damaged)
+    done, document = _run(tmp_path, "artifacts.compile.inspect", str(damaged))
+    assert done.returncode == 4
+    assert document["error"]["code"] == "artifact-refused"

@@ -13,8 +13,11 @@ import torch
 from safetensors import torch as safetensors
 
 from artifacts import archive
+from artifacts.measure.measurement import Measurement
+from artifacts.measure.protocol import Protocol
+from artifacts.measure.results import unpack_samples
 from artifacts.serve.golden import golden_tensors, read_golden
-from artifacts.serve.requests import InvokeRequest, StatusRequest, StopRequest
+from artifacts.serve.requests import BenchmarkRequest, InvokeRequest, StatusRequest, StopRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,6 +143,20 @@ def test_raw_tensors_are_answered_with_raw_tensors(serving: tuple[Machine, Respo
     torch.testing.assert_close(
         safetensors.load(raw)["output"], torch.tensor(json.loads(text)["outputs"]["output"])
     )
+
+
+def test_a_benchmark_measures_the_server_and_keeps_every_sample(
+    serving: tuple[Machine, Response], two_layers: CompileResult
+) -> None:
+    machine, _ = serving
+    protocol = Protocol(rate=50.0, duration_s=0.5, max_concurrency=2)
+    response = machine.send(BenchmarkRequest(id="benchmark", protocol=protocol.to_json()))
+    assert response.code == 0, response.steps
+    assert response.document["served"]["digest"] == two_layers.digest
+    assert response.document["emulated"] is True
+    measurement = Measurement.from_json(response.document["measurement"])
+    samples = unpack_samples((machine.root / "bucket" / response.document["samples_key"]).read_bytes())
+    assert [len(load.samples) for load in samples] == [point.n for point in measurement.all_points]
 
 
 def test_the_server_has_neither_credentials_nor_other_addresses(serving: tuple[Machine, Response]) -> None:
