@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +13,7 @@ from artifacts.compile.request import CompileRequest, CompileResult, Method
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 def _request(model: str, directory: Path, target: str = "c7i.xlarge") -> CompileRequest:
