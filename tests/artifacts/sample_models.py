@@ -43,8 +43,9 @@ class BranchOverPython(nn.Module):
     """A branch that a trace erases, in Python that scripting cannot take."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        scale = (lambda positive: 2.0 if positive else -3.0)(bool(x.sum() > 0))
-        return x * scale
+        scales = iter((2.0, -3.0))
+        first = next(scales)
+        return x * first if bool(x.sum() > 0) else x * next(scales)
 
 
 class Loop(nn.Module):
