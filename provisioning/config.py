@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MODEL_KEYS = ("source", "inputs", "atol", "method")
 BENCHMARK_KEYS = ("mode", "slo_ms", "percentile", "traffic_rps", "rate", "duration")
-BUDGET_KEYS = ("max_usd",)
+BUDGET_KEYS = ("max_usd", "email")
 MODES = ("quick", "standard", "mlperf")
 METHODS = ("auto", "script", "trace")
 DEFAULT_ATOL = 1e-3

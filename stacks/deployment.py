@@ -26,18 +26,23 @@ from stacks import parameters
 from stacks.boot import user_data
 from stacks.closure import creates_s3_gateway
 from stacks.document import HostDocument
+from stacks.endpoint import Endpoint
 from stacks.endpoints import InterfaceEndpoints, S3Gateway
 from stacks.fleet import HostGroup
+from stacks.guard import Guard
 from stacks.host import ACCELERATOR_TAG, Hosts, Placement
 from stacks.identity import HostIdentity
 from stacks.network import Network, PrivateVpc, existing_network
+from stacks.notebook import Notebook
+from stacks.sagemaker_access import Surroundings
 from stacks.security_groups import SecurityGroups
-from stacks.storage import ArtifactBucket
+from stacks.storage import ArtifactBucket, keep_days
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from stacks.hosting import EndpointSpec, NotebookSpec
     from stacks.spec import DeploymentSpec, HostSpec
 
 # The last word over what the CDK's command line and cdk.json say, so that both doors write the same bytes.
@@ -87,11 +92,66 @@ def compose(app: App, spec: DeploymentSpec) -> None:
         for host in hosts:
             add_hosts(stack, spec, host=host, foundation=foundation, tags=tags)
         _finish(stack, tags)
+    around = Surroundings(
+        subnet_ids=foundation.network.subnet_ids,
+        security_group_id=foundation.hosts_group,
+        bucket_arn=foundation.bucket_arn,
+        bucket_key=spec.kms_key,
+    )
+    for endpoint in spec.endpoints:
+        stack = _stack(app, spec, endpoint.stack(spec.name), f"endpoint on {endpoint.accelerator}")
+        add_endpoint(stack, spec, endpoint, around)
+        _finish(stack, _tags(stack, spec))
+    for notebook in spec.notebooks:
+        stack = _stack(app, spec, notebook.stack(spec.name), f"notebook {notebook.name}")
+        add_notebook(stack, spec, notebook, around)
+        _finish(stack, _tags(stack, spec))
+    if spec.guard:
+        _put_under_guard(app, spec)
+
+
+def _put_under_guard(app: App, spec: DeploymentSpec) -> None:
+    """Add the stack that deletes the others, made before them and removed after them."""
+    guarded = [child for child in app.node.children if isinstance(child, Stack)]
+    types = {
+        resource.cfn_resource_type
+        for stack in guarded
+        for resource in stack.node.find_all()
+        if isinstance(resource, CfnResource)
+    }
+    stack = _stack(app, spec, spec.guard_stack, "what deletes the other stacks when they expire")
+    Guard(stack, "Guard", spec=spec, types=sorted(types), times=parameters.guard_times(stack))
+    _finish(stack, _tags(stack, spec))
+    for other in guarded:
+        other.add_stack_dependency(stack)
+
+
+def add_endpoint(
+    stack: Stack, spec: DeploymentSpec, endpoint: EndpointSpec, surroundings: Surroundings
+) -> None:
+    """Add a SageMaker endpoint for a model that is known when its stack is deployed."""
+    serving = Endpoint(
+        stack,
+        "Serving",
+        spec=spec,
+        endpoint=endpoint,
+        surroundings=surroundings,
+        model_data=parameters.model_data(stack),
+    )
+    CfnOutput(stack, "EndpointName", value=serving.name)
+
+
+def add_notebook(
+    stack: Stack, spec: DeploymentSpec, notebook: NotebookSpec, surroundings: Surroundings
+) -> None:
+    """Add a SageMaker notebook instance."""
+    instance = Notebook(stack, "Notebook", spec=spec, notebook=notebook, surroundings=surroundings)
+    CfnOutput(stack, "NotebookName", value=instance.name)
 
 
 def lay_foundation(stack: Stack, spec: DeploymentSpec) -> Foundation:
     """Add network, bucket, document and endpoints, and say in outputs what the hosts are reached with."""
-    bucket = ArtifactBucket(stack, "Artifacts", kms_key=spec.kms_key)
+    bucket = ArtifactBucket(stack, "Artifacts", keep_days=keep_days(spec.ttl_s), kms_key=spec.kms_key)
     document = HostDocument(stack, "HostCommand", deployment=spec.name, content=host_document())
     network = _network(stack, spec)
     groups = SecurityGroups(
@@ -190,7 +250,7 @@ def _stack(app: App, spec: DeploymentSpec, name: str, content: str) -> Stack:
     )
 
 
-def _tags(stack: Stack, spec: DeploymentSpec, hosts: Sequence[HostSpec]) -> Mapping[str, str]:
+def _tags(stack: Stack, spec: DeploymentSpec, hosts: Sequence[HostSpec] = ()) -> Mapping[str, str]:
     """Return what everything in the stack is tagged with; the values of a run are parameters."""
     return {
         DEPLOYMENT_TAG: spec.name,

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
 INSTANT = r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z"
 
+GUARD_TIMES = {
+    "HostsEndAt": "the deletion of the hosts",
+    "FoundationEndAt": "the deletion of what they stood on",
+    "FoundationRetryAt": "the same again, for hosts that took long to end",
+    "SweepAt": "the same again, when the lifecycle has emptied the bucket",
+}
+
 
 def run_id(stack: Stack) -> str:
     """Declare RunId, the value of a tag that changes from run to run."""
@@ -34,6 +41,30 @@ def expiry(stack: Stack, *, is_needed: bool) -> str:
         description="UTC time in ISO 8601; the tag amazonei:expires-at",
     )
     return parameter.value_as_string
+
+
+def model_data(stack: Stack) -> str:
+    """Declare ModelDataUrl, the packed model that an endpoint serves; it has no default."""
+    parameter = CfnParameter(
+        stack,
+        "ModelDataUrl",
+        allowed_pattern="s3://[a-z0-9.-]+/.+",
+        description="The S3 URI of the packed model",
+    )
+    return parameter.value_as_string
+
+
+def guard_times(stack: Stack) -> dict[str, str]:
+    """Declare when the guard deletes what; templates compute no times, so each is said."""
+    return {
+        name: CfnParameter(
+            stack,
+            name,
+            allowed_pattern=r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}",
+            description=f"UTC time, as 2026-11-21T18:00:00: {meaning}",
+        ).value_as_string
+        for name, meaning in GUARD_TIMES.items()
+    }
 
 
 def zones(stack: Stack) -> tuple[str, str]:

@@ -5,20 +5,29 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from artifacts.errors import BadRequest
 from artifacts.targets import Family, Target, find
+from stacks import hosting
 from stacks.durations import parse_duration
-from stacks.spec import DeploymentSpec, ExistingEndpoint, HostSpec, IdentitySpec, NetworkSpec
+from stacks.spec import (
+    BudgetSpec,
+    DeploymentSpec,
+    ExistingEndpoint,
+    HostSpec,
+    IdentitySpec,
+    NetworkSpec,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from stacks.hosting import EndpointSpec, NotebookSpec
+
 DEFAULT_NAME = "amazonei"
 DEFAULT_TTL = "8h"
 DEFAULT_ACCELERATOR = "inf1.xlarge"
-ELASTIC_INFERENCE_HOST = "m5.xlarge"
 
 # Every key the file may have, by table; the keys of [model], [benchmark] and [budget] are checked
 # by the rooms they belong to.
@@ -26,6 +35,7 @@ KNOWN_KEYS: Mapping[str, tuple[str, ...]] = {
     "": (
         *("name", "region", "ttl", "key_name", "ssh_cidr", "kms_key"),
         *("model", "network", "identity", "targets", "benchmark", "budget"),
+        *("endpoints", "notebooks", "guard"),
     ),
     "network": ("vpc_id", "subnet_ids", "route_table_ids", "endpoints"),
     "identity": ("permissions_boundary", "role_path"),
@@ -59,6 +69,10 @@ def parse_deployment(document: Mapping[str, object]) -> DeploymentSpec:
         ssh_cidr=text(document, "ssh_cidr", ""),
         kms_key=text(document, "kms_key", ""),
         ttl_s=parse_duration(text(document, "ttl", "") or DEFAULT_TTL),
+        endpoints=tuple(_endpoint(row, region) for row in _rows(document, "endpoints")),
+        notebooks=tuple(_notebook(row) for row in _rows(document, "notebooks")),
+        guard=_flag(document, "guard"),
+        budget=_budget(document),
     )
 
 
@@ -72,7 +86,7 @@ def host_for(
 ) -> HostSpec:
     """Return the hosts that carry a target; only an Elastic Inference one leaves a choice of their type."""
     attached = target.family is Family.ELASTIC_INFERENCE
-    own_type = target.instance_type or ELASTIC_INFERENCE_HOST
+    own_type = target.instance_type or hosting.ELASTIC_INFERENCE_HOST
     if not attached and instance_type not in {None, own_type}:
         raise BadRequest(
             f"{target.name} is its own host, it cannot hang on {instance_type}.",
@@ -168,6 +182,55 @@ def _host(row: Mapping[str, object]) -> HostSpec:
         spot=spot,
         capacity_reservation=text(row, "capacity_reservation", "targets"),
     )
+
+
+def _rows(document: Mapping[str, object], key: str) -> list[Mapping[str, object]]:
+    rows = document.get(key, [])
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+        raise BadRequest(f"{key!r} is not a list of tables.", f"Write [[{key}]] above each of them.")
+    return rows
+
+
+def _endpoint(row: Mapping[str, object], region: str) -> EndpointSpec:
+    reject_unknown(row, hosting.KNOWN_KEYS["endpoints"], "endpoints")
+    accelerator = text(row, "accelerator", "endpoints")
+    if accelerator is None:
+        raise BadRequest("A table [[endpoints]] names no accelerator.", 'Write accelerator = "inf2.xlarge".')
+    numbers = {key: value for key, value in row.items() if key != "accelerator"}
+    for key, value in numbers.items():
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise BadRequest(f"{key!r} in [endpoints] is not a whole number.", f"Write {key} = 2.")
+    return hosting.endpoint_for(accelerator, region, **cast("dict[str, int]", numbers))
+
+
+def _notebook(row: Mapping[str, object]) -> NotebookSpec:
+    reject_unknown(row, hosting.KNOWN_KEYS["notebooks"], "notebooks")
+    name = text(row, "name", "notebooks")
+    if name is None:
+        raise BadRequest("A table [[notebooks]] has no name.", 'Write name = "first".')
+    return hosting.notebook_for(
+        name,
+        instance_type=text(row, "instance_type", "notebooks"),
+        accelerator=text(row, "accelerator", "notebooks"),
+    )
+
+
+def _flag(document: Mapping[str, object], key: str) -> bool:
+    value = document.get(key, False)
+    if isinstance(value, bool):
+        return value
+    raise BadRequest(f"{key!r} is neither true nor false.", f"Write {key} = true.")
+
+
+def _budget(document: Mapping[str, object]) -> BudgetSpec | None:
+    """Return the budget that somebody is to be told about; its other keys belong to `run`."""
+    budget = table(document, "budget")
+    email, limit = text(budget, "email", "budget"), budget.get("max_usd")
+    if email is None:
+        return None
+    if not isinstance(limit, (int, float)) or isinstance(limit, bool):
+        raise BadRequest("A budget with an e-mail address has no limit.", "Write max_usd = 5 in [budget].")
+    return BudgetSpec(max_usd=float(limit), email=email)
 
 
 def _texts(document: Mapping[str, object], key: str, where: str) -> tuple[str, ...]:

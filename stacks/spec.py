@@ -10,8 +10,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import ip_network
+from typing import TYPE_CHECKING
 
 from artifacts.errors import BadRequest
+
+if TYPE_CHECKING:
+    from stacks.hosting import EndpointSpec, NotebookSpec
 
 NAME_PATTERN = re.compile(r"[a-z](?:[a-z0-9-]{0,29}[a-z0-9])?")
 REGION_PATTERN = re.compile(r"[a-z]{2,3}(?:-[a-z]+){1,2}-[0-9]")
@@ -19,6 +23,7 @@ ROLE_PATH_PATTERN = re.compile(r"/(?:[\w+=,.@-]+/)*", re.ASCII)
 BOUNDARY_PATTERN = re.compile(r"arn:[\w-]+:iam::(?:\d{12}|aws):policy/[\w+=,.@/-]+", re.ASCII)
 KEY_PATTERN = re.compile(r"arn:[\w-]+:kms:[\w-]+:\d{12}:key/[0-9a-f-]+", re.ASCII)
 RESERVATION_PATTERN = re.compile(r"cr-[0-9a-f]{17}")
+EMAIL_PATTERN = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]+")
 WIDEST_SSH_PREFIX = 8  # 10.0.0.0/8 is somebody's whole company; anything wider is the world
 
 
@@ -139,6 +144,21 @@ class HostSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetSpec:
+    """What a deployment may cost in a month, and who is told when it costs more."""
+
+    max_usd: float
+    email: str
+
+    def __post_init__(self) -> None:
+        if self.max_usd <= 0 or not EMAIL_PATTERN.fullmatch(self.email):
+            raise BadRequest(
+                f"A budget of ${self.max_usd:g} cannot be watched over by {self.email!r}.",
+                'Write max_usd = 5 and email = "somebody@example.org" in [budget].',
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentSpec:
     """A named deployment: one network, one bucket, and hosts for each accelerator."""
 
@@ -151,6 +171,10 @@ class DeploymentSpec:
     ssh_cidr: str | None = None  # who may open SSH to the hosts; nobody when None
     kms_key: str | None = None  # the ARN of a key of the account's own that encrypts the bucket
     ttl_s: int = 8 * 3600  # the on-host timer that powers a forgotten host off, in seconds
+    endpoints: tuple[EndpointSpec, ...] = ()
+    notebooks: tuple[NotebookSpec, ...] = ()
+    guard: bool = False  # whether a stack of schedules deletes the others when they expire
+    budget: BudgetSpec | None = None  # watched by the guard
 
     def __post_init__(self) -> None:
         if not NAME_PATTERN.fullmatch(self.name):
@@ -169,6 +193,11 @@ class DeploymentSpec:
                 raise BadRequest(
                     f"Accelerator {name} is asked for twice.", "Name it once and raise --count instead."
                 )
+        stacks = self.stack_names
+        if len(set(stacks)) < len(stacks):
+            raise BadRequest(
+                "Two endpoints or two notebooks would have the same stack.", "Name each of them once."
+            )
 
     def _check_access(self) -> None:
         if self.ssh_cidr is not None:
@@ -184,6 +213,22 @@ class DeploymentSpec:
         if len(self.hosts) == 1:
             return self.name
         return f"{self.name}-{host.accelerator.replace('.', '-')}"
+
+    @property
+    def guard_stack(self) -> str:
+        """The name of the stack that deletes the others."""
+        return f"{self.name}-guard"
+
+    @property
+    def stack_names(self) -> tuple[str, ...]:
+        """The names of all stacks but the guard's, the foundation's first."""
+        hosts = [self.host_stack(host) for host in self.hosts]
+        return (
+            self.name,
+            *(name for name in hosts if name != self.name),
+            *(endpoint.stack(self.name) for endpoint in self.endpoints),
+            *(notebook.stack(self.name) for notebook in self.notebooks),
+        )
 
 
 def _check_ssh(cidr: str, key_name: str | None) -> None:

@@ -7,6 +7,12 @@ from constructs import Construct
 
 REQUEST_DAYS = 7
 RESULT_DAYS = 30
+DAY_S = 86_400
+
+
+def keep_days(ttl_s: int) -> int:
+    """Return after how many days the bucket forgets every object: no sooner than a month after the expiry."""
+    return RESULT_DAYS + -(-ttl_s // DAY_S)
 
 
 class ArtifactBucket(Construct):
@@ -16,13 +22,15 @@ class ArtifactBucket(Construct):
     objects, and a custom resource that empties it would be one more thing to leave behind.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, kms_key: str | None = None) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, keep_days: int, kms_key: str | None = None
+    ) -> None:
         super().__init__(scope, construct_id)
         bucket = s3.CfnBucket(
             self,
             "Bucket",
             bucket_encryption=_encryption(kms_key),
-            lifecycle_configuration=s3.CfnBucket.LifecycleConfigurationProperty(rules=_lifecycle()),
+            lifecycle_configuration=s3.CfnBucket.LifecycleConfigurationProperty(rules=_lifecycle(keep_days)),
             ownership_controls=s3.CfnBucket.OwnershipControlsProperty(
                 rules=[s3.CfnBucket.OwnershipControlsRuleProperty(object_ownership="BucketOwnerEnforced")]
             ),
@@ -40,18 +48,19 @@ class ArtifactBucket(Construct):
 
 
 def _encryption(kms_key: str | None) -> s3.CfnBucket.BucketEncryptionProperty:
+    # Without a key of the account's own it is aws/s3, which costs nothing and needs no permission.
     by_default = s3.CfnBucket.ServerSideEncryptionByDefaultProperty(
-        sse_algorithm="AES256" if kms_key is None else "aws:kms", kms_master_key_id=kms_key
+        sse_algorithm="aws:kms", kms_master_key_id=kms_key
     )
     rule = s3.CfnBucket.ServerSideEncryptionRuleProperty(
         server_side_encryption_by_default=by_default,
         # One data key for many objects: a host's reads must not be a bill of their own.
-        bucket_key_enabled=None if kms_key is None else True,
+        bucket_key_enabled=True,
     )
     return s3.CfnBucket.BucketEncryptionProperty(server_side_encryption_configuration=[rule])
 
 
-def _lifecycle() -> list[s3.CfnBucket.RuleProperty]:
+def _lifecycle(keep_days: int) -> list[s3.CfnBucket.RuleProperty]:
     return [
         s3.CfnBucket.RuleProperty(
             id="forget-unfinished-and-replaced",
@@ -63,10 +72,12 @@ def _lifecycle() -> list[s3.CfnBucket.RuleProperty]:
         ),
         _expiry("forget-requests", "artifacts/requests/", REQUEST_DAYS),
         _expiry("forget-results", "results/", RESULT_DAYS),
+        # Of a deployment that nobody tears down, the guard can delete the bucket only when it is empty.
+        _expiry("forget-everything", None, keep_days),
     ]
 
 
-def _expiry(name: str, prefix: str, days: int) -> s3.CfnBucket.RuleProperty:
+def _expiry(name: str, prefix: str | None, days: int) -> s3.CfnBucket.RuleProperty:
     return s3.CfnBucket.RuleProperty(id=name, status="Enabled", prefix=prefix, expiration_in_days=days)
 
 
