@@ -159,9 +159,9 @@ def rank_results(results: Results, traffic_rps: float | None, utilization: float
     from provisioning.pricing import EndpointCharge, PriceTable
     from provisioning.ranking import Assumptions
     from provisioning.ranking import rank as decide
-    from stacks.closure import HOST_SERVICES, ZONES
+    from stacks.closure import AGENT_NEEDS, ZONES
 
-    endpoints = EndpointCharge(endpoints=len(HOST_SERVICES), zones=ZONES)
+    endpoints = EndpointCharge(endpoints=len(AGENT_NEEDS), zones=ZONES)
     assumptions = Assumptions(traffic_rps=traffic_rps, utilization=utilization, endpoints=endpoints)
     return decide(results, PriceTable.load(), assumptions)
 
