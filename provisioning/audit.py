@@ -14,7 +14,8 @@ from provisioning.finders import FINDERS
 
 if TYPE_CHECKING:
     from provisioning.aws import Aws
-    from provisioning.finders import Finder, Found
+    from provisioning.finders import Finder
+    from provisioning.searches import Found
 
 EVERYWHERE = "all regions"
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from artifacts.errors import BadRequest
-from stacks.settings import DEFAULT_ACCELERATOR, parse_deployment
+from stacks.settings import DEFAULT_ACCELERATOR, parse_deployment, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stacks.spec import DeploymentSpec
+
+# Options by the table of the configuration file that their keys are in.
+PLAIN_KEYS = ("ttl", "key_name", "ssh_cidr", "kms_key")
+IDENTITY_KEYS = ("permissions_boundary", "role_path")
+HOST_KEYS = ("instance_type", "count", "spot", "capacity_reservation")
 
 
 def deployment_spec(
@@ -21,13 +26,15 @@ def deployment_spec(
     Raises `BadRequest` for unknown keys, unknown accelerators, and options that contradict each other.
     """
     merged = dict(document) | {"name": name, "region": region, "targets": _targets(document, wanted)}
-    if wanted.get("ttl"):
-        merged["ttl"] = wanted["ttl"]
-    if wanted.get("key_name"):
-        merged["key_name"] = wanted["key_name"]
+    merged |= {key: wanted[key] for key in PLAIN_KEYS if wanted.get(key)}
+    identity = {key: wanted[key] for key in IDENTITY_KEYS if wanted.get(key)}
+    if identity:
+        merged["identity"] = dict(table(document, "identity")) | identity
     network = _network(wanted)
     if network:
-        merged["network"] = network
+        # Another VPC has other subnets, endpoints and routes; other subnets are of the configured VPC.
+        standing = {} if "vpc_id" in network else dict(table(document, "network"))
+        merged["network"] = standing | network
     return parse_deployment(merged)
 
 
@@ -42,11 +49,11 @@ def _targets(document: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[dic
 def _row(row: Any, wanted: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise BadRequest("Each target must be a table.", 'Write [[targets]] and accelerator = "c7i.xlarge".')
-    given = {key: wanted[key] for key in ("instance_type", "count") if wanted.get(key)}
+    given = {key: wanted[key] for key in HOST_KEYS if wanted.get(key)}
     return row | given
 
 
 def _network(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    vpc_id, subnet_ids = wanted.get("vpc_id"), list(wanted.get("subnet_ids") or ())
-    given = {"vpc_id": vpc_id, "subnet_ids": subnet_ids}
+    given = {"vpc_id": wanted.get("vpc_id")}
+    given |= {key: list(wanted.get(key) or ()) for key in ("subnet_ids", "route_table_ids")}
     return {key: value for key, value in given.items() if value}

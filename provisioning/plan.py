@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, assert_never
 
+from provisioning.repairs import RepairEndpoint, RepairVpc
+
 if TYPE_CHECKING:
     from provisioning.findings import Finding
     from provisioning.pricing import CostItem
@@ -32,7 +34,16 @@ class AwaitHosts:
     count: int
 
 
-Step = DeployStack | AwaitHosts
+Step = RepairVpc | RepairEndpoint | DeployStack | AwaitHosts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedEndpoint:
+    """A service the hosts reach privately, what for, and whether its endpoint is new."""
+
+    service: str
+    reason: str
+    is_new: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +56,8 @@ class SetupPlan:
     steps: tuple[Step, ...]
     items: tuple[CostItem, ...]
     findings: tuple[Finding, ...]
+    endpoints: tuple[PlannedEndpoint, ...] = ()
+    nat_gateway: CostItem | None = None  # what is not made: the price endpoints are compared with
 
     @property
     def hourly(self) -> float:
@@ -55,12 +68,29 @@ class SetupPlan:
 def describe(step: Step) -> str:
     """Return the line a person reads before accepting the step."""
     match step:
+        case RepairVpc() | RepairEndpoint():
+            return step.describe()
         case DeployStack(stack=stack, exists=exists):
             return f"{'update' if exists else 'create'} stack {stack.name} (template {stack.digest[:12]})"
         case AwaitHosts(accelerator=accelerator, count=count):
             return f"wait until {count} {accelerator} host{'s' * (count > 1)} can take commands"
         case _:
             assert_never(step)
+
+
+def describe_network(plan: SetupPlan) -> str:
+    """Return the lines that say why there are endpoints, and what a NAT gateway would cost instead."""
+    lines = [
+        f"  {endpoint.service}{'' if endpoint.is_new else ' (is there)'}: {endpoint.reason}"
+        for endpoint in plan.endpoints
+    ]
+    charged = sum(item.hourly for item in plan.items if item.unit == "AZ-hour")
+    nat = "has no price in the table for this region"
+    if plan.nat_gateway is not None:
+        nat = f"would cost ${plan.nat_gateway.hourly:.4f} per hour, and open a way to the internet"
+    return "\n".join(
+        ["Private endpoints:", *lines, f"  ${charged:.4f} per hour; a NAT gateway instead {nat}."]
+    )
 
 
 def plan_document(plan: SetupPlan) -> dict[str, Any]:
@@ -83,6 +113,8 @@ def plan_document(plan: SetupPlan) -> dict[str, Any]:
         ],
         "hourly_usd": round(plan.hourly, 6),
         "items": [asdict(item) for item in plan.items],
+        "endpoints": [asdict(endpoint) for endpoint in plan.endpoints],
+        "nat_gateway": asdict(plan.nat_gateway) if plan.nat_gateway else None,
         "findings": [finding_document(finding) for finding in plan.findings],
     }
 

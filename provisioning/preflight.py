@@ -6,7 +6,7 @@ of values. Nothing here changes anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,15 @@ from artifacts.errors import BadRequest
 from artifacts.targets import find
 from provisioning.errors import NotFound
 from provisioning.findings import Finding, Level
+from provisioning.network import judge_network, observe_network
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from artifacts.targets import Target
     from provisioning.aws import Aws
-    from provisioning.aws.ec2 import SubnetRecord, VpcRecord
+    from provisioning.aws.ec2 import ImageRecord
+    from provisioning.network import ObservedNetwork
     from stacks.spec import DeploymentSpec, HostSpec
 
 
@@ -30,10 +32,9 @@ class Observed:
 
     account: str
     offerings: Mapping[str, tuple[str, ...]]  # EC2 instance type -> names of the zones that offer it
-    images: Mapping[str, str | None]  # public image parameter -> AMI id, or None when it does not resolve
+    images: Mapping[str, ImageRecord | None]  # public image parameter -> AMI, None when there is none
     s3_prefix_list: str | None
-    vpc: VpcRecord | None = None
-    subnets: tuple[SubnetRecord, ...] = field(default=())
+    network: ObservedNetwork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +43,10 @@ class Placement:
 
     first_zone: str
     second_zone: str
-    host_zones: Mapping[str, str]  # accelerator -> "first" | "second"
+    host_zones: Mapping[str, str]  # accelerator -> "first" | "second" | "both", which is for groups
 
 
-def observe(aws: Aws, spec: DeploymentSpec) -> Observed:
+def observe(aws: Aws, spec: DeploymentSpec, network: ObservedNetwork | None = None) -> Observed:
     """Ask AWS what the spec needs to know; only describe and get calls."""
     types = sorted({host.instance_type for host in spec.hosts})
     return Observed(
@@ -53,14 +54,13 @@ def observe(aws: Aws, spec: DeploymentSpec) -> Observed:
         offerings=aws.ec2.instance_type_zones(types),
         images={host.image_parameter: _image(aws, host.image_parameter) for host in spec.hosts},
         s3_prefix_list=aws.ec2.s3_prefix_list_id(),
-        vpc=aws.ec2.vpc(spec.network.vpc_id) if spec.network.vpc_id else None,
-        subnets=aws.ec2.subnets(spec.network.subnet_ids) if spec.network.subnet_ids else (),
+        network=network or observe_network(aws, spec),
     )
 
 
-def _image(aws: Aws, parameter: str) -> str | None:
+def _image(aws: Aws, parameter: str) -> ImageRecord | None:
     try:
-        return aws.ssm.parameter(parameter)
+        return aws.ec2.image(aws.ssm.parameter(parameter))
     except NotFound:
         return None
 
@@ -69,7 +69,7 @@ def judge(spec: DeploymentSpec, observed: Observed) -> tuple[Finding, ...]:
     """Return everything that speaks against the plan, worst first."""
     found = [
         *(finding for host in spec.hosts for finding in _judge_host(spec, host, observed)),
-        *_judge_network(spec, observed),
+        *judge_network(spec, observed.network),
         *_judge_zones(spec, observed),
     ]
     order = {Level.ERROR: 0, Level.WARNING: 1, Level.INFO: 2}
@@ -85,13 +85,22 @@ def _judge_host(spec: DeploymentSpec, host: HostSpec, observed: Observed) -> Ite
             message=f"{host.instance_type} is not offered in {spec.region}.",
             remedy=f"choose another region, or: amazonei targets successors {host.accelerator}",
         )
-    if observed.images.get(host.image_parameter) is None:
+    image = observed.images.get(host.image_parameter)
+    if image is None:
         yield Finding(
             level=Level.ERROR,
             code="image-not-found",
             message=f"The image parameter {host.image_parameter} for {host.accelerator} does not resolve "
             f"in {spec.region}.",
             remedy="AWS has withdrawn the image or the region has none; choose another region or accelerator",
+        )
+    elif image.architecture != target.architecture:
+        yield Finding(
+            level=Level.ERROR,
+            code="image-of-another-architecture",
+            message=f"{image.image_id}, the image of {host.accelerator}, is for {image.architecture} and not "
+            f"for {target.architecture}.",
+            remedy="report this: the catalogue names the wrong image",
         )
     yield from _judge_lifecycle(target)
 
@@ -107,37 +116,12 @@ def _judge_lifecycle(target: Target) -> Iterator[Finding]:
     )
 
 
-def _judge_network(spec: DeploymentSpec, observed: Observed) -> Iterator[Finding]:
-    if spec.network.vpc_id is None:
-        return
-    vpc = observed.vpc
-    if vpc is None:
-        yield _network_error("vpc-not-found", f"There is no VPC {spec.network.vpc_id} in {spec.region}.")
-        return
-    if not (vpc.dns_support and vpc.dns_hostnames):
-        yield Finding(
-            level=Level.ERROR,
-            code="vpc-dns-off",
-            message=f"DNS support and DNS host names are not both on in {vpc.vpc_id}; private endpoints "
-            "cannot be reached by name.",
-            remedy=f"aws ec2 modify-vpc-attribute --vpc-id {vpc.vpc_id} --enable-dns-support, then "
-            "--enable-dns-hostnames",
-        )
-    known = {subnet.subnet_id: subnet for subnet in observed.subnets}
-    for subnet_id in spec.network.subnet_ids:
-        if subnet_id not in known:
-            yield _network_error("subnet-not-found", f"There is no subnet {subnet_id} in {spec.region}.")
-        elif known[subnet_id].vpc_id != vpc.vpc_id:
-            yield _network_error("subnet-elsewhere", f"Subnet {subnet_id} is not in {vpc.vpc_id}.")
-
-
-def _network_error(code: str, message: str) -> Finding:
-    return Finding(level=Level.ERROR, code=code, message=message, remedy="check --vpc-id and --subnet-id")
-
-
 def _judge_zones(spec: DeploymentSpec, observed: Observed) -> Iterator[Finding]:
     offered = [host for host in spec.hosts if observed.offerings.get(host.instance_type)]
-    if spec.network.vpc_id is not None or len(offered) < len(spec.hosts):
+    if spec.network.vpc_id is not None:
+        yield from _judge_subnet_zones(offered, observed)
+        return
+    if len(offered) < len(spec.hosts):
         return
     if _zone_pair(spec.hosts, observed.offerings) is None:
         where = "; ".join(
@@ -152,13 +136,27 @@ def _judge_zones(spec: DeploymentSpec, observed: Observed) -> Iterator[Finding]:
         )
 
 
+def _judge_subnet_zones(hosts: Iterable[HostSpec], observed: Observed) -> Iterator[Finding]:
+    zones = [subnet.zone for subnet in observed.network.subnets[:2]]
+    for host in hosts:
+        offering = observed.offerings[host.instance_type]
+        if zones and not set(zones) & set(offering):
+            yield Finding(
+                level=Level.ERROR,
+                code="zone-without-type",
+                message=f"{host.instance_type} is not offered in {', '.join(zones)}, where the first two "
+                "subnets are.",
+                remedy=f"name a subnet in one of {', '.join(offering)} with --subnet-id",
+            )
+
+
 def place(spec: DeploymentSpec, observed: Observed) -> Placement:
     """Return zones in which every accelerator is offered; call only when `judge` found no error.
 
     With an existing network the hosts stay in the given subnets, in the first one that offers their type.
     """
     if spec.network.vpc_id is not None:
-        zones = [subnet.zone for subnet in observed.subnets]
+        zones = [subnet.zone for subnet in observed.network.subnets]
         first, second = zones[0], zones[min(1, len(zones) - 1)]
     else:
         pair = _zone_pair(spec.hosts, observed.offerings)
@@ -166,10 +164,16 @@ def place(spec: DeploymentSpec, observed: Observed) -> Placement:
             raise BadRequest("No two zones offer all accelerators.", "Make separate deployments with --name.")
         first, second = pair
     host_zones = {
-        host.accelerator: "first" if first in observed.offerings[host.instance_type] else "second"
+        host.accelerator: _zone_choice(host, first, second, observed.offerings[host.instance_type])
         for host in spec.hosts
     }
     return Placement(first_zone=first, second_zone=second, host_zones=host_zones)
+
+
+def _zone_choice(host: HostSpec, first: str, second: str, offering: tuple[str, ...]) -> str:
+    if host.is_group and first in offering and second in offering:
+        return "both"
+    return "first" if first in offering else "second"
 
 
 def _zone_pair(hosts: Iterable[HostSpec], offerings: Mapping[str, tuple[str, ...]]) -> tuple[str, str] | None:

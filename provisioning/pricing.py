@@ -185,6 +185,14 @@ def estimate(
     return Estimate(items=tuple(items), missing=tuple(missing))
 
 
+def nat_gateway(prices: PriceTable, region: str) -> CostItem | None:
+    """Return what one NAT gateway would cost per hour, or None where no source says it."""
+    try:
+        return _item(prices.item("nat-gateway", region), "NAT gateway", 1)
+    except PriceMissing:
+        return None
+
+
 def _charges(
     prices: PriceTable, region: str, hosts: Sequence[Chargeable], charge: EndpointCharge
 ) -> Iterator[Callable[[], CostItem]]:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, assert_never
 
 from provisioning.commands import wait_for_hosts
 from provisioning.deploying import StackRequest, deploy_stack
 from provisioning.errors import PreflightFailed
 from provisioning.findings import Finding, Level
-from provisioning.plan import AwaitHosts, DeployStack, SetupPlan, Step
+from provisioning.network import adopt, observe_network, plan_repairs
+from provisioning.plan import AwaitHosts, DeployStack, PlannedEndpoint, SetupPlan, Step
 from provisioning.preflight import judge, observe, place
-from provisioning.pricing import EndpointCharge, estimate
-from stacks.closure import ZONES, interface_services
+from provisioning.pricing import EndpointCharge, estimate, nat_gateway
+from provisioning.repairs import RepairEndpoint, RepairVpc, repair
+from provisioning.standing import RunIdentity, judge_standing
+from stacks.closure import ZONES, created_needs, needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from provisioning.aws import Aws
+    from provisioning.aws.cloudformation import StackEvent
     from provisioning.preflight import Observed, Placement
     from provisioning.pricing import PriceMissing, PriceTable
     from provisioning.waiting import Clock
@@ -32,21 +35,18 @@ HOSTS_READY_S = 15 * 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunIdentity:
-    """What is particular to this run: the id and the expiry that every resource is tagged with."""
+class Deployed:
+    """What stands after a plan was carried out, and whether anything had to be changed for it."""
 
-    run_id: str
-    expires_at: str
+    outputs: Mapping[str, str]
+    changed: bool
 
-    @classmethod
-    def new(cls, ttl_s: int, now: datetime | None = None) -> RunIdentity:
-        """Return a fresh identity that expires `ttl_s` seconds from now."""
-        start = now or datetime.now(UTC)
-        expires = start + timedelta(seconds=ttl_s)
-        return cls(
-            run_id=f"{start:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
-            expires_at=expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        )
+
+def settle_spec(aws: Aws, spec: DeploymentSpec) -> DeploymentSpec:
+    """Return the spec with what an existing network already has; a new network leaves it as it is."""
+    if spec.network.vpc_id is None:
+        return spec
+    return adopt(spec, observe_network(aws, spec))
 
 
 def plan_setup(
@@ -56,29 +56,48 @@ def plan_setup(
     prices: PriceTable,
     identity: RunIdentity,
 ) -> SetupPlan:
-    """Return what setting up would do and cost; raise `PreflightFailed` with all findings when it cannot."""
+    """Return what setting up would do and cost; raise `PreflightFailed` with all findings when it cannot.
+
+    The spec is a settled one (`settle_spec`), and the stacks were made from it. `identity` is a fresh one;
+    a deployment that stands keeps its own.
+    """
     observed = observe(aws, spec)
     cost = estimate(prices, spec.region, spec.hosts, endpoint_charge(spec))
-    findings = (*judge(spec, observed), *(_unpriced(missing) for missing in cost.missing))
+    existing = aws.cloudformation.list_stacks_of(spec.name)
+    identity = identity.continued(existing, spec)
+    findings = (
+        *judge(spec, observed),
+        *judge_standing(spec, [stack.name for stack in stacks], existing, datetime.now(UTC)),
+        *(_unpriced(missing) for missing in cost.missing),
+    )
     if any(finding.blocks for finding in findings):
         raise PreflightFailed(findings)
-    existing = {stack.name for stack in aws.cloudformation.list_stacks_of(spec.name)}
-    placement = place(spec, observed)
-    steps = tuple(_steps(spec, stacks, existing, _values(observed, placement, identity)))
+    values = _values(observed, place(spec, observed), identity)
     return SetupPlan(
         spec=spec,
         run_id=identity.run_id,
         expires_at=identity.expires_at,
-        steps=steps,
+        steps=(*plan_repairs(spec, observed.network), *_steps(spec, stacks, {stack.name for stack in existing}, values)),
         items=cost.items,
         findings=findings,
+        endpoints=planned_endpoints(spec),
+        nat_gateway=nat_gateway(prices, spec.region),
+    )
+
+
+def planned_endpoints(spec: DeploymentSpec) -> tuple[PlannedEndpoint, ...]:
+    """Return the endpoints the hosts will use, new or there already."""
+    created = created_needs(spec)
+    return tuple(
+        PlannedEndpoint(service=need.service, reason=need.reason, is_new=need in created)
+        for need in needs(spec)
     )
 
 
 def endpoint_charge(spec: DeploymentSpec) -> EndpointCharge:
-    """Return what is billed for the network: interface endpoints, once per zone they are in."""
+    """Return what is billed for the network: new interface endpoints, once per zone they are in."""
     zones = len(spec.network.subnet_ids) if spec.network.vpc_id else ZONES
-    return EndpointCharge(endpoints=len(interface_services(spec)), zones=zones)
+    return EndpointCharge(endpoints=sum(need.billed for need in created_needs(spec)), zones=zones)
 
 
 def _unpriced(missing: PriceMissing) -> Finding:
@@ -93,6 +112,7 @@ def _values(observed: Observed, placement: Placement, identity: RunIdentity) -> 
         "SecondZone": placement.second_zone,
         "S3PrefixListId": observed.s3_prefix_list,
         "HostZone": placement.host_zones,
+        "RootDeviceName": {name: image.root_device for name, image in observed.images.items() if image},
     }
 
 
@@ -111,39 +131,55 @@ def _steps(
 
 def _parameters(stack: SynthesizedStack, values: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the parameters this template takes; the rest keep the template's defaults."""
+    of_hosts: dict[str, str | None] = {}
+    for host in stack.hosts:
+        of_hosts["HostZone"] = values["HostZone"].get(host.accelerator)
+        of_hosts["RootDeviceName"] = values["RootDeviceName"].get(host.image_parameter)
+    known = values | {"HostZone": None, "RootDeviceName": None} | of_hosts
     for parameter in stack.parameters:
-        value = values.get(parameter.name)
-        if parameter.name == "HostZone":
-            value = value[stack.hosts[0].accelerator] if value and stack.hosts else None
-        if value is not None:
-            yield parameter.name, value
+        if known.get(parameter.name):
+            yield parameter.name, known[parameter.name]
 
 
-def perform(plan: SetupPlan, aws: Aws, clock: Clock, say: Callable[[str], None]) -> dict[str, str]:
+def perform(plan: SetupPlan, aws: Aws, clock: Clock, say: Callable[[str], None]) -> Deployed:
     """Carry the plan out; return the outputs of all its stacks. Repeating it changes nothing."""
     outputs: dict[str, str] = {}
+    changed = False
     for step in plan.steps:
         match step:
+            case RepairVpc() | RepairEndpoint():
+                say(step.describe())
+                repair(aws, step, clock)
+                changed = True
             case DeployStack():
-                outputs |= _deploy(plan, step, aws, clock, say)
+                deployed = _deploy(plan, step, aws, clock, say)
+                outputs |= deployed.outputs
+                changed |= deployed.changed
             case AwaitHosts(accelerator=accelerator, count=count):
                 tags = {"amazonei:deployment": plan.spec.name, "amazonei:accelerator": accelerator}
                 wait_for_hosts(aws, tags, count, deadline_s=HOSTS_READY_S, on_progress=say, clock=clock)
             case _:
                 assert_never(step)
-    return outputs
+    return Deployed(outputs=outputs, changed=changed)
 
 
 def _deploy(
     plan: SetupPlan, step: DeployStack, aws: Aws, clock: Clock, say: Callable[[str], None]
-) -> Mapping[str, str]:
-    return deploy_stack(
+) -> Deployed:
+    heard: list[StackEvent] = []
+
+    def hear(event: StackEvent) -> None:
+        heard.append(event)
+        event.tell(say)
+
+    outputs = deploy_stack(
         aws,
         _request(plan, step),
-        on_event=lambda event: event.tell(say),
+        on_event=hear,
         clock=clock,
         on_heartbeat=lambda waited: say(f"{step.stack.name} is still going after {waited:.0f} s"),
     )
+    return Deployed(outputs=outputs, changed=bool(heard))
 
 
 def _request(plan: SetupPlan, step: DeployStack) -> StackRequest:

@@ -13,8 +13,9 @@ from provisioning.audit import audit
 from provisioning.aws.s3 import DELETE_BATCH
 from provisioning.deploying import delete_stack, refuse_protected
 from provisioning.errors import LeftBehind, NotFound, StackFailed
-from provisioning.finders import find_buckets
 from provisioning.ownership import is_own
+from provisioning.repairs import UndoRepair, find_repairs, undo
+from provisioning.searches import find_buckets
 from provisioning.waiting import DeadlinePassed, wait_for
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Observed:
     stacks: tuple[ObservedStack, ...]
     loose_buckets: tuple[str, ...]  # with our tag, in none of our stacks
     foreign_stacks: tuple[str, ...]  # with the deployment's name but not its tag: never touched
+    repairs: tuple[UndoRepair, ...] = ()  # of networks that are not the deployment's
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class DeleteStack:
     buckets: tuple[str, ...] = ()
 
 
-TeardownStep = EmptyBucket | DeleteBucket | AwaitInterfaces | DeleteStack
+TeardownStep = EmptyBucket | DeleteBucket | AwaitInterfaces | DeleteStack | UndoRepair
 
 
 class StillThere(LeftBehind):
@@ -107,6 +109,7 @@ def observe(aws: Aws, deployment: str) -> Observed:
         foreign_stacks=tuple(
             record.name for record in records if record.name == deployment and record not in own
         ),
+        repairs=find_repairs(aws, deployment),
     )
 
 
@@ -146,6 +149,8 @@ def _steps(observed: Observed) -> Iterator[TeardownStep]:
     for bucket in observed.loose_buckets:
         yield EmptyBucket(bucket)
         yield DeleteBucket(bucket)
+    # Last: a network that cannot be restored must not keep hosts running.
+    yield from observed.repairs
 
 
 def describe(step: TeardownStep) -> str:
@@ -159,6 +164,8 @@ def describe(step: TeardownStep) -> str:
             return f"wait until the network interfaces of hosts in {vpc_id} are gone"
         case DeleteStack(stack=stack):
             return f"delete stack {stack.name} ({stack.status})"
+        case UndoRepair():
+            return step.describe()
         case _:
             assert_never(step)
 
@@ -191,6 +198,8 @@ def _perform(aws: Aws, step: TeardownStep, say: Callable[[str], None], clock: Cl
             _await_interfaces(aws, vpc_id, say, clock)
         case DeleteStack():
             _delete_stack(aws, step, say, clock)
+        case UndoRepair():
+            undo(aws, step, clock)
         case _:
             assert_never(step)
 

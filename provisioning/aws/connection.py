@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
+from provisioning.aws.autoscaling import AutoScaling
 from provisioning.aws.cloudformation import CloudFormation
 from provisioning.aws.ec2 import Ec2
 from provisioning.aws.ec2_inventory import Ec2Inventory
+from provisioning.aws.ec2_network import Ec2Network
 from provisioning.aws.iam import Iam
 from provisioning.aws.logs import Logs
 from provisioning.aws.s3 import S3
@@ -67,6 +69,13 @@ class Aws:
         )
 
     @cached_property
+    def autoscaling(self) -> AutoScaling:
+        """Groups of hosts."""
+        return AutoScaling(
+            self._session.client("autoscaling", endpoint_url=self.endpoint_url, config=self._config())
+        )
+
+    @cached_property
     def cloudformation(self) -> CloudFormation:
         """Stacks and change sets."""
         return CloudFormation(
@@ -84,6 +93,11 @@ class Aws:
         return Ec2Inventory(
             self._session.client("ec2", endpoint_url=self.endpoint_url, config=self._config())
         )
+
+    @cached_property
+    def ec2_network(self) -> Ec2Network:
+        """Networks that are somebody else's."""
+        return Ec2Network(self._session.client("ec2", endpoint_url=self.endpoint_url, config=self._config()))
 
     @cached_property
     def iam(self) -> Iam:

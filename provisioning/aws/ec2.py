@@ -71,6 +71,7 @@ class ImageRecord:
     name: str
     architecture: str
     state: str
+    root_device: str  # "/dev/xvda", "/dev/sda1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +207,7 @@ class Ec2:
                     name=image.get("Name", ""),
                     architecture=image["Architecture"],
                     state=image["State"],
+                    root_device=image.get("RootDeviceName", ""),
                 )
                 for image in answer["Images"]
             ),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from provisioning.cli.deployment_options import deployment_options
 from provisioning.cli.options import Context, require_region, shared_options
 from provisioning.cli.session import open_aws
 
@@ -18,19 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Provision a private deployment in one shot.")
-@click.option(
-    "--accelerator",
-    "accelerators",
-    multiple=True,
-    metavar="TYPE",
-    help="Accelerator to provision; repeat for several.  [default: inf1.xlarge, or the configuration's]",
-)
-@click.option("--instance-type", help="Host an Elastic Inference accelerator hangs on.  [default: m5.xlarge]")
-@click.option("--vpc-id", help="Use this VPC instead of making a private one.")
-@click.option("--subnet-id", "subnet_ids", multiple=True, help="Subnet of --vpc-id; repeat for several.")
-@click.option("--key-name", help="EC2 key pair for the hosts (Systems Manager needs none).")
-@click.option("--count", type=click.IntRange(1, 20), help="Hosts of each accelerator.  [default: 1]")
-@click.option("--ttl", help="Hosts power off and end after this long: 8h, 90m, 2d.  [default: 8h]")
+@deployment_options
 @click.option("--dry-run", is_flag=True, help="Show the plan and its price; make nothing.")
 @click.option("--yes", is_flag=True, help="Accept the plan without the question.")
 @click.option("--allow-retired", is_flag=True, help="With --emulate: allow accelerators AWS has retired.")
@@ -91,11 +80,12 @@ def wanted_spec(context: Context, wanted: dict[str, Any], *, allow_retired: bool
 def make_plan(context: Context, spec: DeploymentSpec) -> tuple[SetupPlan, Aws]:
     """Return the plan and the AWS edge it was made with."""
     from provisioning.pricing import PriceTable
-    from provisioning.setup import RunIdentity, plan_setup
+    from provisioning.setup import RunIdentity, plan_setup, settle_spec
     from stacks.synth import synthesize
 
     aws = open_aws(context)
     aws.sts.caller_identity()  # no synthesis for somebody AWS does not know
+    spec = settle_spec(aws, spec)
     with context.console.activity("synthesising the templates"):
         stacks = synthesize(spec)
     identity = RunIdentity.new(spec.ttl_s)
@@ -108,7 +98,7 @@ def make_plan(context: Context, spec: DeploymentSpec) -> tuple[SetupPlan, Aws]:
 
 def plan_text(console: Console, plan: SetupPlan) -> str:
     """Return the plan as a person reads it before accepting."""
-    from provisioning.plan import describe
+    from provisioning.plan import describe, describe_network
 
     rows = [
         (
@@ -124,6 +114,7 @@ def plan_text(console: Console, plan: SetupPlan) -> str:
     steps = "\n".join(f"  {number}. {describe(step)}" for number, step in enumerate(plan.steps, start=1))
     return (
         f"Plan for {plan.spec.name} in {plan.spec.region}:\n{steps}\n\n{table}\n\n"
+        f"{describe_network(plan)}\n"
         f"Total: ${plan.hourly:.4f} per hour, until {plan.expires_at} at the latest for the hosts."
     )
 

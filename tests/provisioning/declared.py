@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
+from provisioning.aws.autoscaling import AutoScaling
 from provisioning.aws.cloudformation import (
     STACK_TYPE,
     ChangeSetRecord,
@@ -21,6 +22,7 @@ from provisioning.aws.cloudformation import (
 from provisioning.aws.connection import Aws
 from provisioning.aws.ec2 import Ec2, InstanceRecord, InterfaceRecord
 from provisioning.aws.ec2_inventory import Ec2Inventory
+from provisioning.aws.ec2_network import Ec2Network
 from provisioning.aws.iam import Iam
 from provisioning.aws.logs import Logs
 from provisioning.aws.s3 import S3, MultipartUpload, ObjectVersion
@@ -507,4 +509,5 @@ def declare_aws() -> DeclaredAws:
     empty: Any = NoPages()
     aws.iam, aws.logs = Iam(empty), Logs(empty)
     aws.ec2_inventory, aws.sagemaker = Ec2Inventory(empty), SageMaker(empty)
+    aws.autoscaling, aws.ec2_network = AutoScaling(empty), Ec2Network(empty)
     return DeclaredAws(aws, cloudformation, s3, ec2, ssm)

@@ -58,6 +58,8 @@ def make_network(client: Callable[..., Any], owner: str) -> None:
         TagSpecifications=tagged("vpc-endpoint"),
     )
     ec2.create_network_interface(SubnetId=subnet_id, TagSpecifications=tagged("network-interface"))
+    repaired = [{"Key": f"amazonei:repair:{owner}", "Value": "dns-support"}]
+    ec2.create_vpc(CidrBlock="10.1.0.0/16", TagSpecifications=[{"ResourceType": "vpc", "Tags": repaired}])
 
 
 def make_compute(client: Callable[..., Any], owner: str) -> None:
@@ -74,6 +76,14 @@ def make_compute(client: Callable[..., Any], owner: str) -> None:
         LaunchTemplateName=owner,
         LaunchTemplateData={"InstanceType": "m5.large"},
         TagSpecifications=tagged("launch-template"),
+    )
+    client("autoscaling").create_auto_scaling_group(
+        AutoScalingGroupName=owner,
+        LaunchTemplate={"LaunchTemplateName": owner},
+        MinSize=0,
+        MaxSize=0,
+        AvailabilityZones=[f"{REGION}a"],
+        Tags=[tag | {"PropagateAtLaunch": True} for tag in tags],
     )
 
 
