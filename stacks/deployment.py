@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from aws_cdk import (
     App,
-    BootstraplessSynthesizer,
     CfnOutput,
     CfnResource,
     Environment,
     Fn,
+    LegacyStackSynthesizer,
     RemovalPolicy,
     Stack,
     Tags,
@@ -242,7 +242,9 @@ def _stack(app: App, spec: DeploymentSpec, name: str, content: str) -> Stack:
         name,
         description=f"amazonei deployment {spec.name}: {content}",
         env=Environment(region=spec.region),
-        synthesizer=BootstraplessSynthesizer(),
+        # The only one that asks for nothing of a bootstrap: `BootstraplessSynthesizer` still writes the
+        # bootstrap's roles into the manifest, and `cdk deploy` would take them on.
+        synthesizer=LegacyStackSynthesizer(),
         # `cdk deploy` puts this on the stack itself, so that `amazonei teardown` finds it.
         tags={DEPLOYMENT_TAG: spec.name},
         analytics_reporting=False,
