@@ -27,6 +27,21 @@ EMAIL_PATTERN = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]+")
 WIDEST_SSH_PREFIX = 8  # 10.0.0.0/8 is somebody's whole company; anything wider is the world
 
 
+def check_name(name: str) -> None:
+    """Raise BadRequest when no deployment can have this name."""
+    if not NAME_PATTERN.fullmatch(name):
+        raise BadRequest(
+            f"{name!r} cannot name a deployment",
+            "Use 1 to 31 lower-case letters, digits and hyphens, starting with a letter.",
+        )
+
+
+def check_region(region: str) -> None:
+    """Raise BadRequest when no region of AWS has such a name."""
+    if not REGION_PATTERN.fullmatch(region):
+        raise BadRequest(f"{region!r} is not a region.", "Name one like us-west-2.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExistingEndpoint:
     """An endpoint that an existing VPC has already, so that the templates bring none for its service."""
@@ -177,13 +192,8 @@ class DeploymentSpec:
     budget: BudgetSpec | None = None  # watched by the guard
 
     def __post_init__(self) -> None:
-        if not NAME_PATTERN.fullmatch(self.name):
-            raise BadRequest(
-                f"{self.name!r} cannot name a deployment",
-                "Use 1 to 31 lower-case letters, digits and hyphens, starting with a letter.",
-            )
-        if not REGION_PATTERN.fullmatch(self.region):
-            raise BadRequest(f"{self.region!r} is not a region.", "Name one like us-west-2.")
+        check_name(self.name)
+        check_region(self.region)
         if not self.hosts:
             raise BadRequest("A deployment needs at least one accelerator.", "Pass --accelerator.")
         self._check_access()
