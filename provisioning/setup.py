@@ -77,7 +77,10 @@ def plan_setup(
         spec=spec,
         run_id=identity.run_id,
         expires_at=identity.expires_at,
-        steps=(*plan_repairs(spec, observed.network), *_steps(spec, stacks, {stack.name for stack in existing}, values)),
+        steps=(
+            *plan_repairs(spec, observed.network),
+            *_steps(spec, stacks, {stack.name for stack in existing}, values),
+        ),
         items=cost.items,
         findings=findings,
         endpoints=planned_endpoints(spec),
