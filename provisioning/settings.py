@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -40,16 +41,26 @@ class Settings:
         """Where the deployment's artifacts, results and report are written unless told otherwise."""
         return Path("build") / "amazonei" / self.name
 
+    def of(self, name: str) -> Settings:
+        """Return the same settings for another deployment."""
+        return replace(self, name=name)
+
     def command(self, words: str) -> str:
         """Return the command line a person types to run `words` against this same deployment."""
-        parts = ["amazonei", *words.split(), "--name", self.name, "--region", self.region]
+        parts = ["amazonei", *shlex.split(words), "--name", self.name, "--region", self.region]
         if self.emulate:
             parts.append("--emulate")
         if self.profile:
             parts += ["--profile", self.profile]
         if self.endpoint_url and not self.emulate:
             parts += ["--endpoint-url", self.endpoint_url]
-        return " ".join(parts)
+        return shlex.join(parts)
+
+
+def is_url(text: str) -> bool:
+    """Return whether the text is an HTTP URL with a host in it."""
+    parts = urlsplit(text)
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def is_loopback(url: str | None) -> bool:

@@ -6,48 +6,102 @@ traceback; anything else is a bug in the tool, exits 1 and shows where it happen
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 import traceback
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from artifacts.errors import AmazoneiError, BadRequest
+from provisioning.cli.console import Console, discard
+from provisioning.cli.interruption import ended_like_ctrl_c
+from provisioning.errors import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-INTERRUPTED = 75
+USAGE = 2
+# What a shell reports for a program that its reader (`| head`) left.
+READER_GONE = 128 + 13
+# What the machine, not the tool, refuses: a file that cannot be read or written, a full disk.
+REFUSALS = frozenset(
+    {
+        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
+        *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EMFILE),
+    }
+)
 
 
 def run(command: click.Command, arguments: Sequence[str], *, prog_name: str) -> int:
     """Run the command and return its exit code; nothing escapes."""
-    as_json = wants_json(arguments)
-    debug = "--debug" in arguments
-    try:
-        result = command.main(list(arguments), prog_name=prog_name, standalone_mode=False)
-    except (click.ClickException, click.exceptions.Abort, AmazoneiError) as error:
-        return _fail(_translated(error), as_json=as_json, debug=debug)
-    except KeyboardInterrupt:
-        return _interrupted(as_json=as_json)
-    except Exception as error:  # noqa: BLE001 - the boundary: an unknown error is a bug and says so
-        return _bug(error, as_json=as_json)
+    with ended_like_ctrl_c():
+        try:
+            result = command.main(list(arguments), prog_name=prog_name, standalone_mode=False)
+            sys.stdout.flush()
+        except SystemExit as ending:  # click's own end of a broken pipe
+            return _reader_gone() if ending.code else 0
+        except BrokenPipeError:
+            return _reader_gone()
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the boundary: a stranger is a bug
+            return _fail(error, arguments)
     return result if isinstance(result, int) else 0
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
     """Return whether the arguments ask for JSON, readable even when the rest of them is wrong."""
-    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
-    return any(a == "--output=json" or (a == "--output" and b == "json") for a, b in pairs)
+    return "--output=json" in arguments or ("--output", "json") in pairwise(arguments)
 
 
-def _translated(error: click.ClickException | click.exceptions.Abort | AmazoneiError) -> AmazoneiError:
+def _fail(error: BaseException, arguments: Sequence[str]) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return USAGE
+    known = _translated(error)
+    if known is None or "--debug" in arguments:
+        traceback.print_exception(error, file=sys.stderr)
+    if known is None:
+        hint = "This is a bug in amazonei: please report it with the traceback above."
+        document = {"code": "bug", "message": f"{type(error).__name__}: {error}", "hint": hint}
+    else:
+        document = known.as_document()
+    _show(document, as_json=wants_json(arguments))
+    return 1 if known is None else known.exit_code
+
+
+def _show(document: dict[str, Any], *, as_json: bool) -> None:
+    try:
+        if as_json:
+            print(json.dumps({"error": document}, indent=2), flush=True)
+        else:
+            Console().complain(document)
+    except BrokenPipeError:
+        _reader_gone()
+
+
+def _translated(error: BaseException) -> AmazoneiError | None:
+    """Return the error as one of ours, or None when it is a bug."""
+    if isinstance(error, AmazoneiError):
+        return error
     if isinstance(error, click.ClickException):
         return _usage_error(error)
+    # click turns Ctrl-C into the same Abort as a declined question; the cause tells them apart.
+    if isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, KeyboardInterrupt):
+        hint = (
+            "Run the same command again to go on; `amazonei status` shows what exists, `amazonei teardown` "
+        )
+        return Interrupted("Interrupted.", f"{hint}removes it.")
     if isinstance(error, click.exceptions.Abort):
         return BadRequest("Not confirmed; nothing was done.", "Pass --yes to go on without the question.")
-    return error
+    return _refused_by_the_machine(error)
+
+
+def _refused_by_the_machine(error: BaseException) -> AmazoneiError | None:
+    if isinstance(error, OSError) and error.errno in REFUSALS and error.filename is not None:
+        return BadRequest(f"{error.filename}: {error.strerror}.", "Mend that path, or choose another one.")
+    return None
 
 
 def _usage_error(error: click.ClickException) -> BadRequest:
@@ -56,31 +110,8 @@ def _usage_error(error: click.ClickException) -> BadRequest:
     return BadRequest(error.format_message(), f"See: {path} --help")
 
 
-def _interrupted(*, as_json: bool) -> int:
-    hint = "Run the same command again to go on; `amazonei status` shows what exists, `teardown` removes it."
-    _show({"code": "interrupted", "message": "Interrupted.", "hint": hint}, as_json=as_json)
-    return INTERRUPTED
-
-
-def _fail(error: AmazoneiError, *, as_json: bool, debug: bool) -> int:
-    if debug:
-        traceback.print_exception(error, file=sys.stderr)
-    _show(error.as_document(), as_json=as_json)
-    return error.exit_code
-
-
-def _show(document: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({"error": document}, indent=2), flush=True)
-        return
-    print(f"error: {document['message']}", file=sys.stderr)
-    if document["hint"]:
-        print(f"hint: {document['hint']}", file=sys.stderr, flush=True)
-
-
-def _bug(error: Exception, *, as_json: bool) -> int:
-    traceback.print_exception(error, file=sys.stderr)
-    hint = "This is a bug in amazonei: please report it with the traceback above."
-    document = {"code": "bug", "message": f"{type(error).__name__}: {error}", "hint": hint}
-    _show(document, as_json=as_json)
-    return 1
+def _reader_gone() -> int:
+    """Leave quietly when nobody reads the answer."""
+    if sys.__stdout__ is not None:
+        discard(sys.__stdout__)
+    return READER_GONE

@@ -7,6 +7,7 @@ only when something is drawn, so that `--help` does not pay for it.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from contextlib import contextmanager
@@ -16,12 +17,24 @@ from typing import TYPE_CHECKING, Any, TextIO
 from provisioning.settings import Output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rich.status import Status
+    from rich.text import Text
+
+    from artifacts.errors import AmazoneiError
 
 # A pipe has no width; wide enough that no cell of our tables is ever cut there.
 PIPE_WIDTH = 220
+# The live line's spinner and the space after it; the last column stays free, or some terminals wrap.
+SPINNER_WIDTH = 3
+
+
+def discard(stream: TextIO) -> None:
+    """Send what is still written to a stream, its buffer included, nowhere: its reader has gone."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 @dataclass(slots=True)
@@ -36,24 +49,45 @@ class Console:
     _title: str = ""
 
     def say(self, text: str) -> None:
-        """Write one message line to stderr, above the live line when there is one."""
-        if self._live is None:
-            print(text, file=self.err, flush=True)
-        else:
-            self._live.console.print(text, markup=False, highlight=False)
+        """Write one message line to stderr, above the live line when there is one.
+
+        Nobody reading it is no reason to stop: a job whose log was cut off must still be taken down.
+        """
+        try:
+            if self._live is None:
+                print(text, file=self.err, flush=True)
+            else:
+                self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        except BrokenPipeError:
+            discard(self.err)
 
     def warn(self, text: str) -> None:
         """Write a warning line to stderr."""
         self.say(f"warning: {text}")
 
+    def complain(self, problem: Mapping[str, str]) -> None:
+        """Write an error's message and hint to stderr."""
+        self.say(f"error: {problem['message']}")
+        if problem["hint"]:
+            self.say(f"hint: {problem['hint']}")
+
     def detail(self, text: str) -> None:
-        """Report progress inside the current activity."""
+        """Report progress inside the current activity; what is blank is nothing to report."""
+        if not text.strip():
+            return
         if self._live is None:
             self.say(f"  {text}")
         else:
-            from rich.markup import escape
+            self._live.update(self._line(f"{self._title}: {text}"))
 
-            self._live.update(f"{escape(self._title)}: {escape(text)}")
+    def _line(self, text: str) -> Text:
+        """Return the text cut to what is left of the terminal's width beside the spinner."""
+        from rich.text import Text
+
+        line = Text(" ".join(text.split()))
+        if self._live is not None:
+            line.truncate(max(self._live.console.width - SPINNER_WIDTH, 1), overflow="ellipsis")
+        return line
 
     @contextmanager
     def activity(self, title: str) -> Iterator[Console]:
@@ -70,22 +104,37 @@ class Console:
             yield
             return
         from rich.console import Console as RichConsole
-        from rich.markup import escape
 
-        with RichConsole(file=self.err).status(escape(title)) as live:
-            self._live, self._title = live, title
-            try:
+        self._live, self._title = RichConsole(file=self.err).status(""), title
+        self._live.update(self._line(title))
+        try:
+            with self._live:
                 yield
-            finally:
-                self._live = None
+        finally:
+            self._live = None
 
-    def answer(self, document: dict[str, Any], text: str | Callable[[], str]) -> None:
-        """Write the answer to stdout: the document as JSON, or the text for a person."""
+    def answer(
+        self,
+        document: dict[str, Any],
+        text: str | Callable[[], str],
+        problem: AmazoneiError | None = None,
+    ) -> int:
+        """Write the answer to stdout: the document as JSON, or the text for a person.
+
+        An answer that is also a failure carries the problem; the exit code to end with is returned.
+        """
+        if problem is not None:
+            document = document | {"error": problem.as_document()}
         if self.output is Output.JSON:
             body = json.dumps(document, indent=2, sort_keys=False)
         else:
             body = text() if callable(text) else text
-        print(body.rstrip("\n"), file=self.out, flush=True)
+        if body.strip():
+            print(body.rstrip("\n"), file=self.out, flush=True)
+        if problem is None:
+            return 0
+        self.complain(problem.as_document())
+        return problem.exit_code
 
     def table(
         self, headings: Sequence[str], rows: Sequence[Sequence[str]], *, to_stderr: bool = False

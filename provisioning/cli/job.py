@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from provisioning.cli.interruption import resumable
 from provisioning.cli.options import Context, shared_options
-from provisioning.cli.provision import accept, make_plan, plan_text, refuse_leftovers, wanted_spec
+from provisioning.cli.provision import accept, left_behind, make_plan, plan_text, wanted_spec
 
 if TYPE_CHECKING:
     from artifacts.compile.request import CompileRequest, CompileResult
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from artifacts.measure.results import Results, TargetResult
     from provisioning.audit import Leftover
     from provisioning.aws import Aws
+    from provisioning.errors import HostFailed, Interrupted
     from provisioning.plan import SetupPlan
     from provisioning.ranking import Ranking
     from provisioning.results import ResultsFolder
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
 @shared_options
 def run(
     context: Context, *, budget: float | None, keep: bool, resume: bool, yes: bool, allow_retired: bool
-) -> None:
+) -> int:
     """Compile, set up, ship, measure and rank what CONFIGURATION asks for, then remove everything.
 
     \b
@@ -44,22 +47,26 @@ def run(
     """
     job = plan_job(context, budget, allow_retired=allow_retired)
     # Nothing an emulated plan makes costs anything, so there is nothing to accept.
-    accept(context, plan_text(context.console, job.plan), yes=yes or context.settings.emulate)
-    stage = _stage(context)
+    ending = "" if keep else "\nAt the end everything is removed again, and AWS is asked whether it is gone."
+    accept(context, plan_text(context.console, job.plan) + ending, yes=yes or context.settings.emulate)
     from provisioning.run import compile_all
 
-    compiled = compile_all(job.requests, stage)
+    try:
+        compiled = compile_all(job.requests, _stage(context))
+    except KeyboardInterrupt:
+        raise interrupted(context, "nothing had been made yet", allow_retired=allow_retired) from None
     try:
         targets = measure_all(context, job, compiled, resume=resume)
     except BaseException as error:
-        # Whatever happened, nothing may stay behind; what could not be removed matters more than why.
+        # Whatever happened, nothing may stay behind.
         if not keep:
-            refuse_leftovers(context, remove(context, job.aws))
+            clean_up(context, job.aws, error)
         if isinstance(error, KeyboardInterrupt):
-            raise _interrupted(context, keep=keep) from None
+            state = "what was made still stands" if keep else "what had been made was removed"
+            raise interrupted(context, state, allow_retired=allow_retired) from None
         raise
     left = None if keep else remove(context, job.aws)
-    answer(context, job, tuple(targets), left)
+    return answer(context, job, tuple(targets), left)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +123,10 @@ def measure_all(
     from provisioning.waiting import SystemClock
 
     folder = _folder(context, job)
-    kept = {each.target: folder.finished(each.target, each.digest) if resume else None for each in compiled}
+    kept = {
+        each.target: folder.finished(each.target, each.digest, job.protocol) if resume else None
+        for each in compiled
+    }
     if all(result is not None for result in kept.values()):
         return [result for result in kept.values() if result is not None]
     with context.console.activity(f"setting up {job.plan.spec.name}"):
@@ -149,33 +159,51 @@ def _stage(context: Context) -> Stage:
 
 def remove(context: Context, aws: Aws) -> tuple[Leftover, ...]:
     """Remove the deployment and return what AWS still shows of it when asked again."""
+    from provisioning.errors import AwsError, LeftBehind
     from provisioning.teardown import StillThere, teardown
     from provisioning.waiting import SystemClock
 
     name = context.settings.name
-    with context.console.activity(f"tearing {name} down and asking AWS what is left"):
+    doing = f"tearing {name} down"
+    with (
+        resumable(context.settings, doing),
+        context.console.activity(f"{doing} and asking AWS what is left"),
+    ):
         try:
             teardown(aws, name, say=context.console.detail, clock=SystemClock())
         except StillThere as error:
             return error.leftovers
+        except AwsError as error:
+            finish = f"{error.hint} Finish with: {context.settings.command('teardown --yes')}".lstrip()
+            raise LeftBehind(f"{name} could not be removed: {error.message}", finish) from error
     return ()
 
 
-def _interrupted(context: Context, *, keep: bool) -> Exception:
+def clean_up(context: Context, aws: Aws, error: BaseException) -> None:
+    """Remove the deployment after an error; raise `LeftBehind` when that fails, which then matters more."""
+    why = "Interrupted" if isinstance(error, KeyboardInterrupt) else f"Stopped: {error}"
+    context.console.say(f"{why}\nRemoving what was made; a second interruption leaves it standing.")
+    problem = left_behind(context, remove(context, aws))
+    if problem is not None:
+        raise problem from error
+
+
+def interrupted(context: Context, state: str, *, allow_retired: bool) -> Interrupted:
+    """Return the error of an interrupted job: what state it left, and the command that goes on."""
     from provisioning.errors import Interrupted
 
-    path = context.settings.config
-    again = f"amazonei run --resume {path or ''}".rstrip()
+    words = ["run", "--resume", *(["--allow-retired"] if allow_retired else [])]
+    words += [str(context.settings.config)] if context.settings.config else []
     return Interrupted(
-        "Interrupted; " + ("what was made still stands." if keep else "what had been made was removed."),
-        f"Go on with: {again}{' --emulate' if context.settings.emulate else ''}",
+        f"Interrupted; {state}.",
+        f"Go on, without measuring again what was measured: {context.settings.command(shlex.join(words))}",
     )
 
 
 def answer(
     context: Context, job: PlannedJob, targets: tuple[TargetResult, ...], left: tuple[Leftover, ...] | None
-) -> None:
-    """Rank, write the report and print the result; raise when something failed or is left behind."""
+) -> int:
+    """Rank, write the report and print the result; return the exit code, also of what failed or is left."""
     from artifacts.measure.results import save
     from provisioning.cli.measuring import rank_results, ranking_text, write_report
 
@@ -187,19 +215,19 @@ def answer(
     report = write_report(results, ranking, job.work_dir / "report.html", teardown=_verdict(left))
     context.console.say(f"results: {path}\nreport:  {report}")
     document = _document(context, results, ranking, report, left)
-    context.console.answer(document, lambda: ranking_text(context.console, results, ranking))
-    refuse_leftovers(context, left or ())
-    refuse_failures(targets)
+    problem = left_behind(context, left or ()) or not_measured(targets)
+    return context.console.answer(document, lambda: ranking_text(context.console, results, ranking), problem)
 
 
-def refuse_failures(targets: tuple[TargetResult, ...]) -> None:
-    """Raise `HostFailed` when a target could not be measured; the others were answered already."""
+def not_measured(targets: tuple[TargetResult, ...]) -> HostFailed | None:
+    """Return the error that names the targets that could not be measured, or None when all could."""
     from provisioning.errors import HostFailed
 
     failed = [target for target in targets if target.failure is not None]
-    if failed:
-        lines = "\n".join(f"{target.accelerator}: {target.failure}" for target in failed)
-        raise HostFailed(f"Not every target could be measured.\n{lines}", "Run again with --resume.")
+    if not failed:
+        return None
+    lines = "\n".join(f"{target.accelerator}: {target.failure}" for target in failed)
+    return HostFailed(f"Not every target could be measured.\n{lines}", "Run again with --resume.")
 
 
 def _verdict(left: tuple[Leftover, ...] | None) -> dict[str, Any] | None:

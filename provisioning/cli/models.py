@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -181,7 +182,7 @@ def invoke(
     from provisioning.benchmarking import invoke as send
     from provisioning.benchmarking import read_body
 
-    stdin = click.get_text_stream("stdin").read() if input_file == Path("-") else None
+    stdin = sys.stdin.read() if input_file == Path("-") else None
     body = read_body(None if stdin is not None else input_file, seed if use_random else None, stdin)
     calls = open_hosts(context)
     with context.console.activity("asking the host"):

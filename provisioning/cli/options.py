@@ -14,7 +14,7 @@ import click
 
 from artifacts.errors import BadRequest
 from provisioning.cli.console import Console
-from provisioning.settings import Output, Settings
+from provisioning.settings import Output, Settings, is_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,7 +43,7 @@ _SHARED = (
     click.option("--emulate", is_flag=True, help="Use the embedded AWS on this machine (starts it)."),
     click.option("--name", help=f"Deployment name.  [default: {DEFAULT_NAME}]"),
     click.option("--output", type=click.Choice([o.value for o in Output]), default="text", show_default=True),
-    click.option("--debug", is_flag=True, help="Show tracebacks and every AWS call on stderr."),
+    click.option("--debug", is_flag=True, help="Show the traceback of an error on stderr."),
     click.option(
         "--config",
         type=click.Path(path_type=Path, dir_okay=False),
@@ -70,12 +70,14 @@ def shared_options(body: Callable[..., R]) -> Callable[..., R]:
 
 def make_context(values: Mapping[str, Any]) -> Context:
     """Resolve settings from option values and the configuration file they name."""
+    from stacks.settings import text
+
     path = _config_path(values["config"])
     document = _read(path)
     emulate = bool(values["emulate"])
     settings = Settings(
-        name=values["name"] or document.get("name") or DEFAULT_NAME,
-        region=values["region"] or document.get("region") or _default_region(emulate=emulate),
+        name=values["name"] or text(document, "name", "") or DEFAULT_NAME,
+        region=values["region"] or text(document, "region", "") or _default_region(emulate=emulate),
         profile=values["profile"],
         endpoint_url=None if emulate else values["endpoint_url"],
         emulate=emulate,
@@ -83,7 +85,20 @@ def make_context(values: Mapping[str, Any]) -> Context:
         debug=bool(values["debug"]),
         config=path,
     )
+    _check(settings)
     return Context(settings, Console(output=settings.output), document)
+
+
+def _check(settings: Settings) -> None:
+    """Raise `BadRequest` for what can name no deployment, no region and no endpoint."""
+    from stacks.spec import check_name, check_region
+
+    check_name(settings.name)
+    if settings.region:
+        check_region(settings.region)
+    url = settings.endpoint_url
+    if url is not None and not is_url(url):
+        raise BadRequest(f"{url!r} is not the URL of an endpoint.", "Write it like http://localhost:5000.")
 
 
 def _config_path(given: Path | None) -> Path | None:
@@ -95,9 +110,12 @@ def _config_path(given: Path | None) -> Path | None:
 def _read(path: Path | None) -> Mapping[str, Any]:
     if path is None:
         return {}
+    from provisioning.config import check_keys
     from stacks.settings import read_document
 
-    return read_document(path)
+    document = read_document(path)
+    check_keys(document)
+    return document
 
 
 def _default_region(*, emulate: bool) -> str:

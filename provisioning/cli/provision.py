@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from provisioning.cli.deployment_options import deployment_options
+from provisioning.cli.interruption import resumable
 from provisioning.cli.options import Context, require_region, shared_options
 from provisioning.cli.session import open_aws
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from provisioning.audit import Leftover
     from provisioning.aws import Aws
     from provisioning.cli.console import Console
+    from provisioning.errors import LeftBehind
     from provisioning.plan import SetupPlan
     from stacks.spec import DeploymentSpec
 
@@ -44,8 +46,11 @@ def setup(context: Context, *, dry_run: bool, yes: bool, allow_retired: bool, **
         context.console.answer(plan_document(plan), lambda: plan_text(context.console, plan))
         return
     accept(context, plan_text(context.console, plan), yes=yes)
-    with context.console.activity(f"setting up {spec.name}"):
-        outputs = perform(plan, aws, SystemClock(), context.console.detail)
+    with (
+        resumable(context.settings, f"setting up {spec.name}"),
+        context.console.activity(f"setting up {spec.name}"),
+    ):
+        deployed = perform(plan, aws, SystemClock(), context.console.detail)
     document = {
         "deployment": spec.name,
         "region": spec.region,
@@ -53,9 +58,11 @@ def setup(context: Context, *, dry_run: bool, yes: bool, allow_retired: bool, **
         "run": plan.run_id,
         "expires_at": plan.expires_at,
         "hourly_usd": round(plan.hourly, 6),
-        "outputs": outputs,
+        "changed": deployed.changed,
+        "outputs": dict(deployed.outputs),
     }
     ready = f"{spec.name} is ready: {', '.join(h.accelerator for h in spec.hosts)} in {spec.region}."
+    ready += "" if deployed.changed else " It was so already: nothing was changed."
     next_line = f"Remove everything with: {context.settings.command('teardown')}"
     context.console.answer(document, f"{ready}\n{next_line}")
 
@@ -80,7 +87,8 @@ def wanted_spec(context: Context, wanted: dict[str, Any], *, allow_retired: bool
 def make_plan(context: Context, spec: DeploymentSpec) -> tuple[SetupPlan, Aws]:
     """Return the plan and the AWS edge it was made with."""
     from provisioning.pricing import PriceTable
-    from provisioning.setup import RunIdentity, plan_setup, settle_spec
+    from provisioning.setup import plan_setup, settle_spec
+    from provisioning.standing import RunIdentity
     from stacks.synth import synthesize
 
     aws = open_aws(context)
@@ -140,6 +148,8 @@ def status(context: Context) -> None:
 
     def text() -> str:
         rows = [(item.kind, item.id, item.state) for item in report.items]
+        if not rows:
+            return report.sentence()
         return f"{report.sentence()}\n\n{context.console.table(('kind', 'id', 'state'), rows)}".rstrip()
 
     context.console.answer(report.as_document() | {"emulated": context.settings.emulated}, text)
@@ -149,7 +159,7 @@ def status(context: Context) -> None:
 @click.option("--dry-run", is_flag=True, help="Show what would be removed; remove nothing.")
 @click.option("--yes", is_flag=True, help="Remove without the question.")
 @shared_options
-def teardown(context: Context, *, dry_run: bool, yes: bool) -> None:
+def teardown(context: Context, *, dry_run: bool, yes: bool) -> int:
     """Remove everything of the deployment, then ask AWS again; exit 0 only when nothing is left."""
     from provisioning import teardown as core
     from provisioning.waiting import SystemClock
@@ -161,27 +171,42 @@ def teardown(context: Context, *, dry_run: bool, yes: bool) -> None:
     if dry_run:
         document = {"deployment": name, "steps": [core.describe(step) for step in steps]}
         context.console.answer(document, f"Teardown of {name}:\n{text or '  nothing to remove'}")
-        return
+        return 0
     if steps:
         accept(context, f"Teardown of {name}:\n{text}", yes=yes)
     clock = SystemClock()
-    with context.console.activity(f"tearing {name} down"):
-        failures = core.perform(aws, steps, say=context.console.detail, clock=clock)
-    with context.console.activity("asking AWS what is left"):
-        core.verify_gone(aws, name, failures=failures, clock=clock)
+    left: tuple[Leftover, ...] = ()
+    with resumable(context.settings, f"tearing {name} down"):
+        with context.console.activity(f"tearing {name} down"):
+            failures = core.perform(aws, steps, say=context.console.detail, clock=clock)
+        with context.console.activity("asking AWS what is left"):
+            try:
+                core.verify_gone(aws, name, failures=failures, clock=clock)
+            except core.StillThere as error:
+                context.console.say(error.message)
+                left = error.leftovers
     text = f"{name} is gone: AWS was asked again and shows nothing of it."
-    context.console.answer({"deployment": name, "verified": True, "left": []}, text)
+    return answer_leftovers(context, name, left, text)
 
 
-def refuse_leftovers(context: Context, left: tuple[Leftover, ...]) -> None:
-    """Raise `LeftBehind` naming each thing that is left, or return when nothing is."""
+def left_behind(context: Context, left: tuple[Leftover, ...]) -> LeftBehind | None:
+    """Return the error that names each thing that is left, or None when nothing is."""
     from provisioning.errors import LeftBehind
 
-    if left:
-        lines = [f"  {thing.describe()} -> {thing.hint}" for thing in left]
-        raise LeftBehind(
-            "Left behind:\n" + "\n".join(lines), f"Finish with: {context.settings.command('teardown --yes')}"
-        )
+    if not left:
+        return None
+    lines = "\n".join(f"  {thing.describe()} -> {thing.hint}" for thing in left)
+    names = sorted({thing.deployment for thing in left} - {""}) or [context.settings.name]
+    commands = (context.settings.of(name).command("teardown --yes") for name in names)
+    return LeftBehind(f"Left behind:\n{lines}", f"Finish with: {' && '.join(commands)}")
+
+
+def answer_leftovers(context: Context, name: str | None, left: tuple[Leftover, ...], clean: str) -> int:
+    """Answer with what is left, or with the words for nothing; return the exit code."""
+    from dataclasses import asdict
+
+    document = {"deployment": name, "verified": not left, "left": [asdict(thing) for thing in left]}
+    return context.console.answer(document, "" if left else clean, left_behind(context, left))
 
 
 @click.command(short_help="Find what a deployment left behind.")
@@ -190,7 +215,7 @@ def refuse_leftovers(context: Context, left: tuple[Leftover, ...]) -> None:
     "--any", "any_deployment", is_flag=True, help="Look for what any deployment left, not only --name."
 )
 @shared_options
-def audit(context: Context, *, all_regions: bool, any_deployment: bool) -> None:
+def audit(context: Context, *, all_regions: bool, any_deployment: bool) -> int:
     """Find what a deployment left behind; exit 0 when there is nothing, 6 when there is."""
     from provisioning.audit import audit as look
 
@@ -198,9 +223,8 @@ def audit(context: Context, *, all_regions: bool, any_deployment: bool) -> None:
     name = None if any_deployment else context.settings.name
     with context.console.activity("asking AWS"):
         left = look_everywhere(aws, name) if all_regions else look(aws, name)
-    refuse_leftovers(context, left)
     whose = "any deployment" if name is None else name
-    context.console.answer({"deployment": name, "verified": True, "left": []}, f"Nothing is left of {whose}.")
+    return answer_leftovers(context, name, left, f"Nothing is left of {whose}.")
 
 
 def look_everywhere(aws: Aws, deployment: str | None) -> tuple[Leftover, ...]:

@@ -43,9 +43,13 @@ def _emulated(context: Context, region: str) -> Aws:
 def open_hosts(context: Context) -> HostCalls:
     """Return what operations on the deployment's hosts need; raise `NotFound` without a deployment."""
     from provisioning.deployment import observe_deployment
+    from provisioning.errors import NotFound
 
     aws = open_aws(context)
-    deployment = observe_deployment(aws, context.settings.name)
+    try:
+        deployment = observe_deployment(aws, context.settings.name)
+    except NotFound as error:
+        raise NotFound(error.message, f"Make it with: {context.settings.command('setup')}") from error
     return host_calls(context, aws, deployment)
 
 

@@ -19,6 +19,10 @@ def targets(context: Context, click_context: click.Context) -> None:
     """List the accelerators: what they are, what they cost, and whether they can still be had."""
     if click_context.invoked_subcommand is None:
         _list(context)
+        return
+    # `targets --output json show T`: what was said to the group holds for its command.
+    said = {name: value for name, value in click_context.params.items() if value}
+    click_context.default_map = {click_context.invoked_subcommand: said}
 
 
 def _list(context: Context) -> None:

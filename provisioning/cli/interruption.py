@@ -1,0 +1,54 @@
+"""Ctrl-C, a closed terminal and a request to end are one thing: stop, and say how to go on."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from provisioning.errors import Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from provisioning.settings import Settings
+
+# What ends a command from outside besides Ctrl-C: `kill`, and the terminal's window being closed.
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def ended_like_ctrl_c() -> Iterator[None]:
+    """Let the signals that end a process raise `KeyboardInterrupt`, so that cleaning up runs for all alike.
+
+    A signal that is ignored (`nohup`) stays ignored.
+    """
+    former = {
+        number: signal.signal(number, _interrupt)
+        for number in ENDING
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def resumable(settings: Settings, doing: str) -> Iterator[None]:
+    """Turn an interruption of `doing` into `Interrupted`, naming the ways on and back."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"Interrupted while {doing}; AWS may go on with what it was asked for.",
+            "Run the same command again to go on. What exists: "
+            f"{settings.command('status')}  Remove it all: {settings.command('teardown --yes')}",
+        ) from None
