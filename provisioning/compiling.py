@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from artifacts.errors import (
     ToolchainMissing,
     VerificationFailed,
 )
+from artifacts.manifest import parse_specs
 from artifacts.targets import Family, find
 from provisioning.config import parse_model
 
@@ -44,15 +46,14 @@ def compile_model(request: CompileRequest, say: Callable[[str], None]) -> Compil
     Raises the compiler's own error: `BadRequest` for a model or input spec that cannot be, `CompileError`
     and its family when no artifact that gives the same answers could be made.
     """
+    request.out_dir.mkdir(parents=True, exist_ok=True)  # what cannot be written is told before the work
     with tempfile.TemporaryDirectory(prefix="amazonei-compile-") as scratch:
         request_file, result_file = Path(scratch, "request.json"), Path(scratch, "result.json")
         request_file.write_bytes(request.to_json())
         arguments = ["-m", "artifacts.compile", "--request", str(request_file), "--result", str(result_file)]
         code, tail = _run(arguments, say)
         if not result_file.exists():
-            raise CompileError(
-                f"The compiler process ended with {_ending(code)} and no result.", "\n".join(tail[-8:])
-            )
+            raise CompileError(f"The compiler process ended with {_ending(code)} and no result.", _last(tail))
         document: dict[str, Any] = json.loads(result_file.read_text(encoding="utf-8"))
     raise_error(document)
     return CompileResult.from_document(document)
@@ -77,16 +78,26 @@ def _run(arguments: Sequence[str], say: Callable[[str], None]) -> tuple[int, lis
         text=True,
         errors="replace",
         env=environment,
+        start_new_session=True,  # Ctrl-C is ours to handle: we end the compiler and all it has started
     ) as process:
-        if process.stdout is not None:
-            for line in process.stdout:
+        try:
+            for line in process.stdout or ():
                 tail = [*tail[-40:], line.rstrip()]
                 say(line.strip())
+            process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
     return process.returncode, tail
 
 
 def _ending(code: int) -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _last(tail: Sequence[str]) -> str:
+    words = [line for line in tail if line.strip()]
+    return "Its last words:\n" + "\n".join(words[-8:]) if words else "It said nothing."
 
 
 def inspect_artifact(path: Path, say: Callable[[str], None]) -> dict[str, Any]:
@@ -97,7 +108,7 @@ def inspect_artifact(path: Path, say: Callable[[str], None]) -> dict[str, Any]:
         result_file = Path(scratch, "result.json")
         code, tail = _run(["-m", "artifacts.compile.inspect", str(path), "--result", str(result_file)], say)
         if not result_file.exists():
-            raise CompileError(f"The inspection ended with {_ending(code)}.", "\n".join(tail[-8:]))
+            raise CompileError(f"The inspection ended with {_ending(code)}.", _last(tail))
         document: dict[str, Any] = json.loads(result_file.read_text(encoding="utf-8"))
     raise_error(document)
     return document
@@ -113,7 +124,8 @@ def compile_request(
     given = {"inputs": list(wanted["inputs"]) or None, "atol": wanted["atol"], "method": wanted["method"]}
     section |= {key: value for key, value in given.items() if value is not None}
     config = parse_model({"model": section})
-    target = wanted["target"] or _first_target(document)
+    target = find(wanted["target"] or _first_target(document)).name
+    parse_specs(config.inputs)  # seconds before the compiler's process would say the same
     return CompileRequest(
         model=config.source,
         inputs=config.inputs,
@@ -127,9 +139,10 @@ def compile_request(
 
 def _first_target(document: Mapping[str, Any]) -> str:
     targets = document.get("targets") or []
-    if not targets:
-        raise BadRequest("No target was named.", "Pass --target, for example --target c7i.xlarge.")
-    return str(targets[0]["accelerator"])
+    try:
+        return str(targets[0]["accelerator"])
+    except (IndexError, KeyError, TypeError):
+        raise BadRequest("No target was named.", "Pass --target, for example --target c7i.xlarge.") from None
 
 
 def needs_stand_in(target: str, *, emulated: bool) -> bool:

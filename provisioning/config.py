@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from artifacts.errors import BadRequest
-from stacks.settings import reject_unknown
+from stacks.settings import KNOWN_KEYS, reject_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,10 +55,17 @@ class BenchmarkConfig:
         }
 
 
+def check_keys(document: Mapping[str, Any]) -> None:
+    """Raise `BadRequest` for a key the file may not have, naming the nearest one it may."""
+    reject_unknown(document, KNOWN_KEYS[""], "")
+    for name, known in (("model", MODEL_KEYS), ("benchmark", BENCHMARK_KEYS), ("budget", BUDGET_KEYS)):
+        reject_unknown(_section(document, name), known, name)
+
+
 def parse_model(document: Mapping[str, Any]) -> ModelConfig:
     """Return the `[model]` section, or raise `BadRequest`."""
     section = _section(document, "model")
-    reject_unknown(section, MODEL_KEYS, "[model]")
+    reject_unknown(section, MODEL_KEYS, "model")
     if not section.get("source"):
         raise BadRequest(
             "No model is named.", 'Set source = "file.py:callable" under [model], or pass it on the line.'
@@ -74,7 +81,7 @@ def parse_model(document: Mapping[str, Any]) -> ModelConfig:
 def parse_benchmark(document: Mapping[str, Any]) -> BenchmarkConfig:
     """Return the `[benchmark]` section with defaults filled in, or raise `BadRequest`."""
     section = _section(document, "benchmark")
-    reject_unknown(section, BENCHMARK_KEYS, "[benchmark]")
+    reject_unknown(section, BENCHMARK_KEYS, "benchmark")
     return BenchmarkConfig(
         mode=_choice(section, "mode", "quick", MODES),
         slo_ms=_optional(section, "slo_ms"),
@@ -88,7 +95,7 @@ def parse_benchmark(document: Mapping[str, Any]) -> BenchmarkConfig:
 def parse_budget(document: Mapping[str, Any]) -> float | None:
     """Return the most a run may spend in USD, or None when no limit is set."""
     section = _section(document, "budget")
-    reject_unknown(section, BUDGET_KEYS, "[budget]")
+    reject_unknown(section, BUDGET_KEYS, "budget")
     return _optional(section, "max_usd")
 
 

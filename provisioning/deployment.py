@@ -46,6 +46,10 @@ class Deployment:
         if accelerator is None:
             if len(self.accelerators) == 1:
                 return self.accelerators[0]
+            if not self.hosts:
+                raise BadRequest(
+                    f"Deployment {self.name} has no hosts any more.", "Tear it down and set it up again."
+                )
             raise BadRequest(
                 f"Deployment {self.name} has several accelerators.", f"Pass --accelerator, one of: {there}."
             )

@@ -60,14 +60,14 @@ class ResultsFolder:
         save(self.document([result]), self.path(result.accelerator))
         return self.path(result.accelerator)
 
-    def finished(self, accelerator: str, digest: str) -> TargetResult | None:
-        """Return the kept result when it is a measurement of this very artifact."""
+    def finished(self, accelerator: str, digest: str, protocol: Protocol) -> TargetResult | None:
+        """Return the kept result when it is a measurement of this very artifact by this very protocol."""
         path = self.path(accelerator)
         if not path.is_file():
             return None
         result = load(path).targets[0]
-        same = result.artifact_digest == digest and result.failure is None
-        return result if same else None
+        done = bool(result.measurements) and all(each.protocol == protocol for each in result.measurements)
+        return result if done and result.failure is None and result.artifact_digest == digest else None
 
 
 def measurements(measured: Sequence[Measured]) -> tuple[Measurement, ...]:
