@@ -31,20 +31,27 @@ def _create(
     properties = cloudformation_json["Properties"]
     backend: Any = ec2_backends[account_id][region_name]
     accelerators = associations(properties.get("ElasticInferenceAccelerators", []), region_name, account_id)
+    (instance,) = launch_declared(backend, properties)
+    instance.elastic_inference_accelerator_associations = accelerators  # type: ignore[attr-defined]
+    return instance
+
+
+def launch_declared(backend: Any, properties: dict[str, Any], count: int = 1) -> list[Instance]:
+    """Launch what the properties of AWS::EC2::Instance say, so many times."""
     reservation = backend.run_instances(
         properties.get("ImageId"),
-        1,
+        count,
         parse_user_data(properties.get("UserData")),
         properties.get("SecurityGroups", []),
         **_options(backend, properties),
     )
-    instance: Instance = reservation.instances[0]
-    instance.elastic_inference_accelerator_associations = accelerators  # type: ignore[attr-defined]
-    if properties.get("IamInstanceProfile"):
-        backend.associate_iam_instance_profile(
-            instance_id=instance.id, iam_instance_profile_name=properties["IamInstanceProfile"]
-        )
-    return instance
+    instances: list[Instance] = reservation.instances
+    for instance in instances:
+        if properties.get("IamInstanceProfile"):
+            backend.associate_iam_instance_profile(
+                instance_id=instance.id, iam_instance_profile_name=properties["IamInstanceProfile"]
+            )
+    return instances
 
 
 def _options(backend: Any, properties: dict[str, Any]) -> dict[str, Any]:
