@@ -12,7 +12,8 @@ from provisioning.aws import Credentials, connect
 from provisioning.errors import PreflightFailed
 from provisioning.plan import describe
 from provisioning.pricing import PriceTable
-from provisioning.setup import RunIdentity, perform, plan_setup, settle_spec
+from provisioning.setup import perform, plan_setup, settle_spec
+from provisioning.standing import RunIdentity
 from provisioning.teardown import describe as describe_removal
 from provisioning.teardown import observe, plan_teardown, teardown
 from provisioning.waiting import SystemClock

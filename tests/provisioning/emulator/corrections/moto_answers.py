@@ -157,6 +157,24 @@ def unknown_endpoint_service() -> str:
     return _attempt(_client("ec2").create_vpc_endpoint, VpcId=vpc, ServiceName="com.x.nothing")
 
 
+def endpoint_twice_in_a_zone() -> str:
+    name, _ = _create({"Vpc": VPC, "Subnet": SUBNET})
+    subnet = _resource(name, "Subnet")
+    ec2 = _client("ec2")
+    zone = ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]["AvailabilityZone"]
+    vpc = _resource(name, "Vpc")
+    other = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.9.0/24", AvailabilityZone=zone)["Subnet"]["SubnetId"]
+    made = ec2.create_vpc_endpoint(
+        VpcId=vpc,
+        ServiceName=f"com.amazonaws.{REGION}.ssm",
+        VpcEndpointType="Interface",
+        SubnetIds=[subnet],
+        PrivateDnsEnabled=False,
+    )
+    endpoint = made["VpcEndpoint"]["VpcEndpointId"]
+    return _attempt(ec2.modify_vpc_endpoint, VpcEndpointId=endpoint, AddSubnetIds=[other])
+
+
 def group_in_use() -> str:
     name, _ = _create({"Vpc": VPC, "Subnet": SUBNET, "Group": GROUP})
     group = _resource(name, "Group")
@@ -217,6 +235,7 @@ QUESTIONS: tuple[Callable[[], str], ...] = (
     network_dns,
     deleted_endpoint,
     unknown_endpoint_service,
+    endpoint_twice_in_a_zone,
     group_in_use,
     subnet_in_use,
     endpoint_service_filter,

@@ -31,6 +31,7 @@ AWS_ANSWERS = {
     "network_dns": "True",
     "deleted_endpoint": "InvalidVpcEndpointId.NotFound",
     "unknown_endpoint_service": "InvalidServiceName",
+    "endpoint_twice_in_a_zone": "DuplicateSubnetsInSameZone",
     "group_in_use": "DependencyViolation",
     "subnet_in_use": "DependencyViolation",
     "endpoint_service_filter": "accepted",
