@@ -1,7 +1,7 @@
 """The CDK's door: `cdk synth`, `cdk diff`, `cdk deploy` and `cdk destroy` on ./amazonei.toml.
 
 Context overrides the file: -c name=... -c region=... -c accelerator=c7i.xlarge[,inf2.xlarge]
--c ttl=8h -c allow_retired=true. The templates are those of `amazonei setup`.
+-c ttl=8h -c guard=true -c allow_retired=true. The templates are those of `amazonei setup`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CONFIG = Path("amazonei.toml")
 OVERRIDES = ("name", "region", "ttl")
+SWITCHES = ("guard",)
 
 
 def main() -> None:
@@ -41,11 +42,12 @@ def main() -> None:
 def override(document: Mapping[str, object], context: Callable[[str], object]) -> Mapping[str, object]:
     """Return the document with what the context says instead."""
     changed = {key: str(context(key)) for key in OVERRIDES if context(key) is not None}
+    switched = {key: str(context(key)).lower() == "true" for key in SWITCHES if context(key) is not None}
     accelerators = context("accelerator")
     if accelerators is None:
-        return {**document, **changed}
+        return {**document, **changed, **switched}
     targets = [{"accelerator": name.strip()} for name in str(accelerators).split(",")]
-    return {**document, **changed, "targets": targets}
+    return {**document, **changed, **switched, "targets": targets}
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ def deployment_spec(
     identity = {key: wanted[key] for key in IDENTITY_KEYS if wanted.get(key)}
     if identity:
         merged["identity"] = dict(table(document, "identity")) | identity
+    merged.setdefault("guard", True)  # the CDK is asked for it: -c guard=true
     network = _network(wanted)
     if network:
         # Another VPC has other subnets, endpoints and routes; other subnets are of the configured VPC.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from provisioning import searches
+from provisioning import guard_searches, searches
 from provisioning.aws.ec2_inventory import Ec2Inventory
 from provisioning.aws.iam import Iam
 from provisioning.aws.sagemaker import SageMaker
@@ -139,7 +139,12 @@ FINDERS = (
     ),
     Finder(
         kind="SageMaker endpoint",
-        types=("AWS::SageMaker::Endpoint",),
+        # What scales it is deregistered with it.
+        types=(
+            "AWS::SageMaker::Endpoint",
+            "AWS::ApplicationAutoScaling::ScalableTarget",
+            "AWS::ApplicationAutoScaling::ScalingPolicy",
+        ),
         find=searches.sagemaker(SageMaker.endpoints),
         remedy="aws sagemaker delete-endpoint --endpoint-name {id}",
     ),
@@ -154,6 +159,36 @@ FINDERS = (
         types=("AWS::SageMaker::Model",),
         find=searches.sagemaker(SageMaker.models),
         remedy="aws sagemaker delete-model --model-name {id}",
+    ),
+    Finder(
+        kind="SageMaker notebook",
+        types=("AWS::SageMaker::NotebookInstance",),
+        find=searches.sagemaker(SageMaker.notebooks),
+        remedy="aws sagemaker delete-notebook-instance --notebook-instance-name {id}",
+    ),
+    Finder(
+        kind="schedule group",
+        types=("AWS::Scheduler::ScheduleGroup", "AWS::Scheduler::Schedule"),
+        find=guard_searches.schedule_groups,
+        remedy="aws scheduler delete-schedule-group --name {id}",
+    ),
+    Finder(
+        kind="queue",
+        types=("AWS::SQS::Queue", "AWS::SQS::QueuePolicy"),
+        find=guard_searches.queues,
+        remedy="aws sqs delete-queue --queue-url {id}",
+    ),
+    Finder(
+        kind="key",
+        types=("AWS::KMS::Key",),
+        find=guard_searches.keys,
+        remedy="aws kms schedule-key-deletion --key-id {id}",
+    ),
+    Finder(
+        kind="budget",
+        types=("AWS::Budgets::Budget",),
+        find=guard_searches.budgets,
+        remedy="aws budgets delete-budget --account-id ACCOUNT --budget-name {id}",
     ),
     Finder(
         kind="instance profile",

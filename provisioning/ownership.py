@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def possible_stack_names(deployment: str) -> frozenset[str]:
     """Return every name a stack of the deployment can have (see `DeploymentSpec.host_stack`)."""
     hosts = (f"{deployment}-{accelerator.replace('.', '-')}" for accelerator in catalogue())
-    return frozenset({deployment, *hosts})
+    endpoints = (f"{deployment}-endpoint-{accelerator.replace('.', '-')}" for accelerator in catalogue())
+    return frozenset({deployment, f"{deployment}-guard", *hosts, *endpoints})
 
 
 def is_own(aws: Aws, stack: StackRecord, deployment: str) -> bool:

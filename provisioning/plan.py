@@ -52,6 +52,7 @@ class SetupPlan:
 
     spec: DeploymentSpec
     run_id: str
+    attempt: str  # names this carrying-out alone, where the run id may be a standing deployment's
     expires_at: str  # ISO 8601, UTC
     steps: tuple[Step, ...]
     items: tuple[CostItem, ...]

@@ -25,6 +25,7 @@ IAM_PATH = (
     "/amazonei/"  # of roles, instance profiles and policies; then the deployment, then perhaps a region
 )
 LOG_PREFIX = "/amazonei/"
+ENDPOINT_LOG_PREFIX = "/aws/sagemaker/Endpoints/"
 PARAMETER_PATH = "/amazonei"
 
 
@@ -114,10 +115,18 @@ def parameters(aws: Aws, deployment: str | None) -> Iterator[Found]:
 
 def log_groups(aws: Aws, deployment: str | None) -> Iterator[Found]:
     """Yield the log groups, by name."""
+    yield from _endpoint_logs(aws, deployment)
     for group in aws.logs.log_groups(LOG_PREFIX):
         owner = group.removeprefix(LOG_PREFIX).partition("/")[0]
         if deployment in (None, owner):
             yield Found(group, owner)
+
+
+def _endpoint_logs(aws: Aws, deployment: str | None) -> Iterator[Found]:
+    """Yield what an endpoint's containers wrote; a late writer makes the group anew."""
+    if deployment is not None:  # such a name alone does not say whose it is
+        for group in aws.logs.log_groups(f"{ENDPOINT_LOG_PREFIX}{deployment}-"):
+            yield Found(group, deployment)
 
 
 def sagemaker(

@@ -10,6 +10,7 @@ from provisioning.commands import wait_for_hosts
 from provisioning.deploying import StackRequest, deploy_stack
 from provisioning.errors import PreflightFailed
 from provisioning.findings import Finding, Level
+from provisioning.guarding import guard_times
 from provisioning.network import adopt, observe_network, plan_repairs
 from provisioning.plan import AwaitHosts, DeployStack, PlannedEndpoint, SetupPlan, Step
 from provisioning.preflight import judge, observe, place
@@ -64,7 +65,7 @@ def plan_setup(
     observed = observe(aws, spec)
     cost = estimate(prices, spec.region, spec.hosts, endpoint_charge(spec))
     existing = aws.cloudformation.list_stacks_of(spec.name)
-    identity = identity.continued(existing, spec)
+    attempt, identity = identity.run_id, identity.continued(existing, spec)
     findings = (
         *judge(spec, observed),
         *judge_standing(spec, [stack.name for stack in stacks], existing, datetime.now(UTC)),
@@ -72,10 +73,11 @@ def plan_setup(
     )
     if any(finding.blocks for finding in findings):
         raise PreflightFailed(findings)
-    values = _values(observed, place(spec, observed), identity)
+    values = _values(observed, place(spec, observed), identity) | _guard_times(spec, identity)
     return SetupPlan(
         spec=spec,
         run_id=identity.run_id,
+        attempt=attempt,
         expires_at=identity.expires_at,
         steps=(
             *plan_repairs(spec, observed.network),
@@ -119,6 +121,10 @@ def _values(observed: Observed, placement: Placement, identity: RunIdentity) -> 
     }
 
 
+def _guard_times(spec: DeploymentSpec, identity: RunIdentity) -> dict[str, str]:
+    return guard_times(identity.ends, spec.ttl_s) if identity.ends is not None else {}
+
+
 def _steps(
     spec: DeploymentSpec,
     stacks: tuple[SynthesizedStack, ...],
@@ -126,6 +132,8 @@ def _steps(
     values: dict[str, Any],
 ) -> Iterator[Step]:
     for stack in stacks:
+        if any(parameter.name == "ModelDataUrl" for parameter in stack.parameters):
+            continue  # an endpoint is deployed with the model it serves
         parameters = tuple(_parameters(stack, values))
         yield DeployStack(stack=stack, parameters=parameters, exists=stack.name in existing)
     for host in spec.hosts:
@@ -195,6 +203,6 @@ def _request(plan: SetupPlan, step: DeployStack) -> StackRequest:
             "amazonei:run": plan.run_id,
             "amazonei:expires-at": plan.expires_at,
         },
-        # The run id before the first call: a repeated call after a lost answer is the same request.
-        token=f"{plan.run_id}-{step.stack.digest[:12]}",
+        # Chosen before the first call: a repeated call after a lost answer is the same request.
+        token=f"{plan.attempt}-{step.stack.digest[:12]}",
     )

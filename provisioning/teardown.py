@@ -139,9 +139,11 @@ def plan_teardown(observed: Observed) -> tuple[TeardownStep, ...]:
 
 def _steps(observed: Observed) -> Iterator[TeardownStep]:
     foundation = [stack for stack in observed.stacks if stack.record.name == observed.deployment]
-    hosts = [stack for stack in observed.stacks if stack not in foundation]
-    # CloudFormation refuses to delete a foundation whose exports are in use.
-    for stack in (*hosts, *foundation):
+    guard = [stack for stack in observed.stacks if stack.record.name == f"{observed.deployment}-guard"]
+    hosts = [stack for stack in observed.stacks if stack not in (*foundation, *guard)]
+    # CloudFormation refuses to delete a foundation whose exports are in use; the guard goes last, so that
+    # an interrupted teardown is still finished by it.
+    for stack in (*hosts, *foundation, *guard):
         if stack in foundation and hosts and stack.vpc_id is not None:
             yield AwaitInterfaces(stack.vpc_id)
         yield from (EmptyBucket(bucket) for bucket in stack.buckets)

@@ -36,7 +36,8 @@ from stacks.network import Network, PrivateVpc, existing_network
 from stacks.notebook import Notebook
 from stacks.sagemaker_access import Surroundings
 from stacks.security_groups import SecurityGroups
-from stacks.storage import ArtifactBucket, keep_days
+from stacks.storage import ArtifactBucket
+from stacks.storage_days import keep_days
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

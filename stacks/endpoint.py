@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stacks.spec import DeploymentSpec
 
 VARIANT = "AllTraffic"
-LOG_DAYS = 7
+LOG_DAYS = 365  # what Control Tower asks for; the group goes with its stack all the same
 # One instance more is in service after minutes; one less follows only when the calm lasts.
 SCALE_OUT_COOLDOWN_S = 60
 SCALE_IN_COOLDOWN_S = 300
@@ -69,8 +69,7 @@ class Endpoint(Construct):
             self,
             "Model",
             execution_role_arn=role.arn,
-            # An isolated container makes no call of any kind; Elastic Inference was reached by one.
-            enable_network_isolation=self._endpoint.elastic_inference is None,
+            enable_network_isolation=True,  # the container itself makes no call of any kind
             primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
                 image=f"{registry}/{image.repository}:{image.tag}", model_data_url=data
             ),

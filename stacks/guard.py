@@ -178,7 +178,7 @@ class Guard(Construct):
         queue = sqs.CfnQueue(
             self,
             "Letters",
-            sqs_managed_sse_enabled=True,
+            kms_master_key_id="alias/aws/sqs",  # AWS's own key: no cost, and open to who may send
             message_retention_period=LETTER_DAYS * 86_400,
             redrive_allow_policy={"redrivePermission": "denyAll"},
         )
@@ -204,7 +204,7 @@ class Guard(Construct):
             self,
             "Budget",
             budget=budgets.CfnBudget.BudgetDataProperty(
-                budget_name=f"{self._spec.name}-{self._spec.region}",
+                budget_name=f"amazonei/{self._spec.name}/{self._spec.region}",
                 budget_type="COST",
                 time_unit="MONTHLY",
                 budget_limit=budgets.CfnBudget.SpendProperty(amount=budget.max_usd, unit="USD"),

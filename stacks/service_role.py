@@ -21,7 +21,7 @@ Statement = dict[str, object]
 KEY_PENDING_DAYS = 7  # the shortest that KMS allows
 # Everything an administrator needs, spelled out: a policy of kms:* would also allow what is yet to come.
 KEY_ADMINISTRATION = (
-    *("kms:CancelKeyDeletion", "kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:DisableKey"),
+    *("kms:CancelKeyDeletion", "kms:Decrypt", "kms:DescribeKey", "kms:DisableKey"),
     *("kms:DisableKeyRotation", "kms:EnableKey", "kms:EnableKeyRotation", "kms:Encrypt"),
     *("kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:GetKeyPolicy"),
     *("kms:GetKeyRotationStatus", "kms:ListGrants", "kms:ListKeyPolicies", "kms:ListResourceTags"),
@@ -78,7 +78,7 @@ class DataKey(Construct):
             description=purpose,
             enable_key_rotation=True,
             pending_window_in_days=KEY_PENDING_DAYS,
-            key_policy=document([_administration(), *users]),
+            key_policy=document([*_administration(), *users]),
         )
         self.arn = key.attr_arn
 
@@ -107,11 +107,14 @@ def trust_of(service: str, source_arn: str | None = None) -> Statement:
     return trust
 
 
-def _administration() -> Statement:
-    return {
-        "Sid": "Administration",
+def _administration() -> list[Statement]:
+    account: Statement = {
         "Effect": "Allow",
         "Principal": {"AWS": f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:root"},
-        "Action": list(KEY_ADMINISTRATION),
-        "Resource": "*",
+        "Resource": "*",  # in a key's policy: this key
     }
+    grants = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+    return [
+        account | {"Sid": "Administration", "Action": list(KEY_ADMINISTRATION)},
+        account | {"Sid": "GrantsToServices", "Action": "kms:CreateGrant", "Condition": grants},
+    ]

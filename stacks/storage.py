@@ -5,14 +5,7 @@ from __future__ import annotations
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-REQUEST_DAYS = 7
-RESULT_DAYS = 30
-DAY_S = 86_400
-
-
-def keep_days(ttl_s: int) -> int:
-    """Return after how many days the bucket forgets every object: no sooner than a month after the expiry."""
-    return RESULT_DAYS + -(-ttl_s // DAY_S)
+from stacks.storage_days import REQUEST_DAYS, RESULT_DAYS
 
 
 class ArtifactBucket(Construct):
@@ -39,6 +32,12 @@ class ArtifactBucket(Construct):
                 block_public_policy=True,
                 ignore_public_acls=True,
                 restrict_public_buckets=True,
+            ),
+            # Events cost nothing until somebody subscribes to them.
+            notification_configuration=s3.CfnBucket.NotificationConfigurationProperty(
+                event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(
+                    event_bridge_enabled=True
+                )
             ),
             versioning_configuration=s3.CfnBucket.VersioningConfigurationProperty(status="Enabled"),
         )

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
 
 from provisioning.aws.autoscaling import AutoScaling
+from provisioning.aws.budgets import Budgets
 from provisioning.aws.cloudformation import CloudFormation
 from provisioning.aws.ec2 import Ec2
 from provisioning.aws.ec2_inventory import Ec2Inventory
 from provisioning.aws.ec2_network import Ec2Network
 from provisioning.aws.iam import Iam
+from provisioning.aws.kms import Kms
 from provisioning.aws.logs import Logs
 from provisioning.aws.s3 import S3
 from provisioning.aws.sagemaker import SageMaker
+from provisioning.aws.scheduler import Scheduler
+from provisioning.aws.sqs import Sqs
 from provisioning.aws.ssm import Ssm
 from provisioning.aws.sts import Sts
 from provisioning.aws.translation import translated
@@ -68,12 +72,20 @@ class Aws:
             s3={"addressing_style": "path" if self.endpoint_url else "auto"},
         )
 
+    def _client(self, service: str) -> Any:
+        return self._session.client(service, endpoint_url=self.endpoint_url, config=self._config())  # type: ignore[call-overload]
+
     @cached_property
     def autoscaling(self) -> AutoScaling:
         """Groups of hosts."""
         return AutoScaling(
             self._session.client("autoscaling", endpoint_url=self.endpoint_url, config=self._config())
         )
+
+    @cached_property
+    def budgets(self) -> Budgets:
+        """What a deployment may cost."""
+        return Budgets(self._client("budgets"))
 
     @cached_property
     def cloudformation(self) -> CloudFormation:
@@ -105,6 +117,11 @@ class Aws:
         return Iam(self._session.client("iam", endpoint_url=self.endpoint_url, config=self._config()))
 
     @cached_property
+    def kms(self) -> Kms:
+        """Keys."""
+        return Kms(self._client("kms"))
+
+    @cached_property
     def logs(self) -> Logs:
         """Log groups."""
         return Logs(self._session.client("logs", endpoint_url=self.endpoint_url, config=self._config()))
@@ -115,6 +132,16 @@ class Aws:
         return S3(
             self._session.client("s3", endpoint_url=self.endpoint_url, config=self._config()), self.region
         )
+
+    @cached_property
+    def scheduler(self) -> Scheduler:
+        """Groups of schedules."""
+        return Scheduler(self._client("scheduler"))
+
+    @cached_property
+    def sqs(self) -> Sqs:
+        """Queues."""
+        return Sqs(self._client("sqs"))
 
     @cached_property
     def sagemaker(self) -> SageMaker:

@@ -58,6 +58,16 @@ class SageMaker:
             for item in page["Models"]
         )
 
+    @translated("sagemaker:ListNotebookInstances")
+    def notebooks(self) -> tuple[NamedResource, ...]:
+        """Return every notebook instance."""
+        pages = self._client.get_paginator("list_notebook_instances").paginate()
+        return tuple(
+            NamedResource(name=item["NotebookInstanceName"], arn=item["NotebookInstanceArn"])
+            for page in pages
+            for item in page["NotebookInstances"]
+        )
+
     @translated("sagemaker:ListTags")
     def tags(self, arn: str) -> Mapping[str, str]:
         """Return the tags of one resource."""

@@ -90,12 +90,13 @@ def make_plan(context: Context, spec: DeploymentSpec) -> tuple[SetupPlan, Aws]:
     from provisioning.setup import plan_setup, settle_spec
     from provisioning.standing import RunIdentity
     from stacks.synth import synthesize
+    from stacks.template_cache import TemplateCache, cache_directory
 
     aws = open_aws(context)
     aws.sts.caller_identity()  # no synthesis for somebody AWS does not know
     spec = settle_spec(aws, spec)
     with context.console.activity("synthesising the templates"):
-        stacks = synthesize(spec)
+        stacks = synthesize(spec, TemplateCache(cache_directory()))
     identity = RunIdentity.new(spec.ttl_s)
     with context.console.activity("checking the account and the region"):
         plan = plan_setup(spec, stacks, aws, PriceTable.load(), identity)

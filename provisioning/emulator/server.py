@@ -30,6 +30,7 @@ from provisioning.emulator.host import Site
 from provisioning.emulator.hypervisor import Hypervisor
 from provisioning.emulator.protocols import error_document, protocol_of
 from provisioning.emulator.run_command import RunCommand
+from provisioning.emulator.schedules import ScheduleClock, shifted_now
 from provisioning.emulator.state import Running, StateDirectory
 
 if TYPE_CHECKING:
@@ -52,7 +53,10 @@ def serve(state: StateDirectory, port: int, *, registration_delay_s: float) -> N
         server = _server(listener, running)
         _stop_on_signals(server)
         state.write(running)
+        clock = ScheduleClock(now=shifted_now(state))
+        clock.start()
         server.serve_forever()
+        clock.end()
         center.hypervisor.shut_down()
         state.forget()
 

@@ -24,7 +24,7 @@ from provisioning.errors import AwsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Running", "default_state_dir", "environment", "find", "start", "stop"]
+__all__ = ["Running", "advance", "default_state_dir", "environment", "find", "start", "stop"]
 
 DEFAULT_REGION = "us-west-2"
 HEALTH_PATH = "/amazonei/health"
@@ -83,6 +83,14 @@ def stop(state_dir: Path) -> bool:
             _reap(running.pid)
         _clear(state)
         return running is not None
+
+
+def advance(state_dir: Path, seconds: float) -> None:
+    """Put the clock of the emulator's schedules forward, to that many seconds ahead of the machine's."""
+    file = StateDirectory(state_dir.absolute()).clock
+    partial = file.with_suffix(".partial")
+    partial.write_text(f"{seconds:f}", encoding="ascii")
+    partial.replace(file)
 
 
 def environment(running: Running, region: str = DEFAULT_REGION) -> dict[str, str]:

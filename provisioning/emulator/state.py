@@ -52,6 +52,11 @@ class StateDirectory:
         return self.path / "hosts"
 
     @property
+    def clock(self) -> Path:
+        """Return the file that says how many seconds schedules are ahead of the machine's clock."""
+        return self.path / "clock"
+
+    @property
     def record(self) -> Path:
         """Return the file that says which emulator runs here."""
         return self.path / "emulator.json"
@@ -102,5 +107,6 @@ class StateDirectory:
         partial.replace(self.record)
 
     def forget(self) -> None:
-        """Remove the record."""
+        """Remove the record, and let the next emulator begin at the machine's time."""
         self.record.unlink(missing_ok=True)
+        self.clock.unlink(missing_ok=True)

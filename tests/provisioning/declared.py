@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from provisioning.aws.autoscaling import AutoScaling
+from provisioning.aws.budgets import Budgets
 from provisioning.aws.cloudformation import (
     STACK_TYPE,
     ChangeSetRecord,
@@ -24,9 +25,12 @@ from provisioning.aws.ec2 import Ec2, InstanceRecord, InterfaceRecord
 from provisioning.aws.ec2_inventory import Ec2Inventory
 from provisioning.aws.ec2_network import Ec2Network
 from provisioning.aws.iam import Iam
+from provisioning.aws.kms import Kms
 from provisioning.aws.logs import Logs
 from provisioning.aws.s3 import S3, MultipartUpload, ObjectVersion
 from provisioning.aws.sagemaker import SageMaker
+from provisioning.aws.scheduler import Scheduler
+from provisioning.aws.sqs import Sqs
 from provisioning.aws.ssm import (
     CommandRequest,
     InvocationOutput,
@@ -35,6 +39,7 @@ from provisioning.aws.ssm import (
     Ssm,
     SsmRecord,
 )
+from provisioning.aws.sts import Sts
 from provisioning.deployment import TAG_DEPLOYMENT
 from provisioning.errors import AwsError, NotFound
 
@@ -487,6 +492,9 @@ class NoPages:
     def paginate(self, **_asked: object) -> tuple[()]:
         return ()
 
+    def get_caller_identity(self) -> dict[str, str]:
+        return {"Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/tester"}
+
 
 @dataclass
 class DeclaredAws:
@@ -510,4 +518,6 @@ def declare_aws() -> DeclaredAws:
     aws.iam, aws.logs = Iam(empty), Logs(empty)
     aws.ec2_inventory, aws.sagemaker = Ec2Inventory(empty), SageMaker(empty)
     aws.autoscaling, aws.ec2_network = AutoScaling(empty), Ec2Network(empty)
+    aws.scheduler, aws.sqs, aws.kms = Scheduler(empty), Sqs(empty), Kms(empty)
+    aws.budgets, aws.sts = Budgets(empty), Sts(empty)
     return DeclaredAws(aws, cloudformation, s3, ec2, ssm)

@@ -124,9 +124,30 @@ def make_endpoint(client: Callable[..., Any], owner: str) -> None:
     sagemaker.create_endpoint(EndpointName=owner, EndpointConfigName=owner, Tags=tags)
 
 
+def make_guard(client: Callable[..., Any], owner: str) -> None:
+    tags = [{"Key": "amazonei:deployment", "Value": owner}]
+    client("scheduler").create_schedule_group(Name=f"{owner}-guard", Tags=tags)
+    client("sqs").create_queue(QueueName=f"{owner}-letters", tags={"amazonei:deployment": owner})
+    kms = client("kms")
+    kms_tags = [{"TagKey": "amazonei:deployment", "TagValue": owner}]
+    kms.create_key(Tags=kms_tags)
+    going = kms.create_key(Tags=kms_tags)["KeyMetadata"]["KeyId"]
+    kms.schedule_key_deletion(KeyId=going, PendingWindowInDays=7)  # as good as gone
+    limit = {"Amount": "5", "Unit": "USD"}
+    budget = {"BudgetType": "COST", "TimeUnit": "MONTHLY", "BudgetLimit": limit}
+    for name in (f"amazonei/{owner}/{REGION}", f"amazonei/{owner}/ap-south-1", f"somebody/{owner}/{REGION}"):
+        client("budgets").create_budget(AccountId="123456789012", Budget={"BudgetName": name, **budget})
+    client("sagemaker").create_notebook_instance(
+        NotebookInstanceName=f"{owner}-notebook",
+        InstanceType="ml.t3.medium",
+        RoleArn="arn:aws:iam::123456789012:role/any",
+        Tags=tags,
+    )
+
+
 def make_one_of_everything(session: boto3.Session, owner: str) -> None:
     client: Callable[..., Any] = session.client
-    for make in (make_network, make_compute, make_identity, make_the_rest, make_endpoint):
+    for make in (make_network, make_compute, make_identity, make_the_rest, make_endpoint, make_guard):
         make(client, owner)
 
 
