@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provisioning.emulator import processes
@@ -14,10 +17,13 @@ from provisioning.emulator.execution import Ending, Execution, Script
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 # A laptop must never run a stranger's user data: only ours names itself so, in its second line.
 USER_DATA_MARKER = "# amazonei host"
+
+# The bytes a socket's path may have (unix(7)), and what the server's sockets need below the folder.
+SOCKET_PATH = 107
+SOCKET_NAME = 45
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -55,6 +61,13 @@ class Host:
         return self.root / "amazonei"
 
     @property
+    def tmp(self) -> Path:
+        """Return where temporary files go: in the host's folder, unless sockets there get too long a name."""
+        own = self.root / "tmp"
+        short = len(os.fsencode(own)) + SOCKET_NAME < SOCKET_PATH
+        return own if short else Path(tempfile.gettempdir(), f"amazonei-{self.instance_id}")
+
+    @property
     def registered_at(self) -> datetime | None:
         """Return when the host registered with SSM; None while it has not."""
         return self._registered_at
@@ -82,12 +95,13 @@ class Host:
             "PATH": f"{site.interpreter.parent}:{_SYSTEM_PATH}",
             "HOME": str(self.root),
             "LANG": "C.UTF-8",
-            "TMPDIR": str(self.root / "tmp"),
+            "TMPDIR": str(self.tmp),
         }
 
     def power_on(self, user_data: str) -> None:
         """Boot in the background; user data runs at the first boot only, as cloud-init does it."""
-        (self.root / "tmp").mkdir(parents=True, exist_ok=True)
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.tmp.mkdir(exist_ok=True)
         self._off = threading.Event()
         # Made here and not in the thread, so that a power-off right after finds it and stops it.
         self._boot = self._first_boot(user_data) if not self._booted else None
@@ -106,6 +120,7 @@ class Host:
     def remove(self) -> None:
         """Power off and remove the host's directory."""
         self.power_off()
+        shutil.rmtree(self.tmp, ignore_errors=True)
         shutil.rmtree(self.root, ignore_errors=True)
 
     def console_output(self) -> str:

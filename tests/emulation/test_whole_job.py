@@ -1,0 +1,100 @@
+"""`amazonei run`: the job in one command, to its end and to an end it was not meant to have."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.emulation.laptop import EXAMPLES, processes_with
+
+if TYPE_CHECKING:
+    from tests.emulation.laptop import Finished, Laptop
+
+DIGITS = {"source": f"{EXAMPLES / 'digits.py'}:digit_classifier", "spec": "image=float32[1,1,8,8]:0..1"}
+
+
+def nothing_is_left(laptop: Laptop, name: str) -> bool:
+    audit = laptop.amazonei("audit", "--emulate", "--name", name, "--output", "json")
+    return audit.code == 0 and audit.document["left"] == []
+
+
+def test_two_targets_are_ranked_reported_and_removed(laptop: Laptop) -> None:
+    job = laptop.write_job("digits", "c7i.xlarge", "inf2.xlarge", load='mode = "quick"', **DIGITS)
+
+    done = laptop.amazonei("run", "--emulate", job, "--output", "json").ok()
+
+    answer = done.document
+    assert (answer["deployment"], answer["emulated"]) == ("digits", True)
+    assert answer["teardown"] == {"verified": True, "left": []}
+    assert {target["accelerator"] for target in answer["targets"]} == {"c7i.xlarge", "inf2.xlarge"}
+    for target in answer["targets"]:
+        assert target["emulated"] is True
+        assert target["parity"]["passed"] is True
+        assert {"p50", "p90", "p99", "n", "confidence"} <= set(target["latency_ms"])
+        assert {"at_peak", "at_traffic", "price_basis", "as_of"} <= set(target["cost_per_million"] or {})
+        assert {"lane", "throughput_rps", "slo", "rank", "tie_with"} <= set(target)
+    report = (laptop.folder / answer["report"]).read_text()
+    assert "inf2.xlarge" in report
+    assert "mulated" in report
+    assert nothing_is_left(laptop, "digits")
+
+    again = laptop.amazonei("run", "--emulate", "--resume", job).ok()
+    assert "setting up" not in again.err  # all of it had been measured
+    assert "EMULATED" in again.out
+    assert "c7i.xlarge" in again.out
+
+
+@pytest.mark.parametrize(
+    ("number", "moment"),
+    [
+        (signal.SIGINT, "compiling"),
+        (signal.SIGTERM, "setting up"),
+        (signal.SIGINT, "measuring"),
+    ],
+)
+def test_an_interrupted_job_removes_what_it_made(laptop: Laptop, number: signal.Signals, moment: str) -> None:
+    job = laptop.write_job("stopped", "c7i.xlarge", duration=60)
+    ended = laptop.interrupt(number, f"{moment} ", "amazonei", "run", "--emulate", job)
+    assert ended.code == 75, ended.err
+    assert "Traceback" not in ended.err
+    assert f"--resume {job}" in ended.err
+    assert nothing_is_left(laptop, "stopped")
+    assert processes_with("amazonei-compile-") == []
+
+
+def killed(laptop: Laptop, words: str, *argv: str) -> Finished:
+    return laptop.interrupt(signal.SIGKILL, words, *argv)
+
+
+def test_a_setup_that_was_killed_can_be_removed_by_its_name_alone(laptop: Laptop) -> None:
+    laptop.write_job("shot", "c7i.xlarge")
+    killed(laptop, "setting up", "amazonei", "setup", "--emulate", "--yes", "--config", "shot.toml")
+    elsewhere = laptop.folder / "elsewhere"
+    elsewhere.mkdir()
+    laptop.amazonei("teardown", "--emulate", "--name", "shot", "--yes", where=elsewhere).ok()
+    assert nothing_is_left(laptop, "shot")
+
+
+def test_a_job_goes_on_when_nobody_reads_its_progress_and_can_be_kept(laptop: Laptop) -> None:
+    job = laptop.write_job("kept", "c7i.xlarge")
+    # The reader takes one line and goes, as `head -1` does.
+    line = f"amazonei run --emulate --keep {job} --output json 2>&1 >answer.json | head -1"
+    laptop.type("sh", "-c", line).ok()
+    answer = json.loads((laptop.folder / "answer.json").read_text())
+    assert answer["teardown"] == {"verified": False, "left": [], "kept": True}
+    assert not nothing_is_left(laptop, "kept")
+    laptop.amazonei("teardown", "--emulate", "--name", "kept", "--yes").ok()
+    assert nothing_is_left(laptop, "kept")
+
+
+def test_two_deployments_stand_side_by_side(laptop: Laptop) -> None:
+    laptop.amazonei("setup", "--emulate", "--yes", "--name", "left", "--accelerator", "c7i.xlarge").ok()
+    laptop.amazonei("setup", "--emulate", "--yes", "--name", "right", "--accelerator", "c7i.xlarge").ok()
+    laptop.amazonei("teardown", "--emulate", "--yes", "--name", "left").ok()
+    assert nothing_is_left(laptop, "left")
+    standing = laptop.amazonei("status", "--emulate", "--name", "right", "--output", "json").document
+    assert [item["state"] for item in standing["items"] if item["kind"].startswith("host")] == ["running"]
+    laptop.amazonei("teardown", "--emulate", "--yes", "--name", "right").ok()
