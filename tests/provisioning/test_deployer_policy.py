@@ -1,0 +1,170 @@
+"""The deployer's policy names exactly the calls that are made: none is missing, none is unused."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import json
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore import xform_name
+from botocore.loaders import Loader
+
+import provisioning.aws
+from provisioning.deployer_actions import DIRECT, NOT_USED, SPELLED_OUT, stack_actions
+from provisioning.deployer_policy import Place, deployer_policy, resource_types
+from provisioning.emulator.corrections.template_schemas import schema_of
+from stacks.synth import synthesize
+from tests.stacks.specs import KEY, SPECS
+
+REGION = "us-west-2"
+PLACE = Place(account="123456789012", region=REGION)
+EDGE = Path(provisioning.aws.__path__[0])
+# IAM's name of a call where it is not the call's own:
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
+IAM_NAMES = {
+    "budgets:DescribeBudgets": ["budgets:ViewBudget"],
+    "s3:DeleteObjects": ["s3:DeleteObject", "s3:DeleteObjectVersion"],
+    "s3:HeadObject": ["s3:GetObject"],
+    "s3:ListBuckets": ["s3:ListAllMyBuckets"],
+    "s3:ListMultipartUploads": ["s3:ListBucketMultipartUploads"],
+    "s3:ListObjectVersions": ["s3:ListBucketVersions"],
+    "s3:ListObjectsV2": ["s3:ListBucket"],
+    "s3:UploadFile": ["s3:AbortMultipartUpload", "s3:PutObject"],
+    "sts:GetCallerIdentity": [],
+}
+# CloudFormation calls it for us, to resolve the image parameter.
+OF_PARAMETERS = "ssm:GetParameters"
+
+
+def calls_of(module: Path) -> set[str]:
+    """Return the botocore methods that a module of the edge calls on its client."""
+    found = set()
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            client = node.func.value
+            if isinstance(client, ast.Attribute) and client.attr == "_client":
+                first = node.args[0] if node.func.attr == "get_paginator" else None
+                found.add(str(first.value) if isinstance(first, ast.Constant) else node.func.attr)
+    return found
+
+
+def actions_of_the_edge() -> set[str]:
+    loader, actions = Loader(), set()
+    for module in sorted(EDGE.glob("*.py")):
+        service = module.stem.partition("_")[0]
+        if not (calls := calls_of(module)):
+            continue
+        operations = loader.load_service_model(service, "service-2")["operations"]
+        names = {xform_name(name): name for name in operations} | {"upload_file": "UploadFile"}
+        for call in calls:
+            operation = f"{service}:{names[call]}"
+            actions.update(IAM_NAMES.get(operation, [operation]))
+    return actions
+
+
+def policy_of(name: str, **changes: Any) -> tuple[Any, dict[str, Any]]:
+    spec = dataclasses.replace(SPECS[name], **changes)
+    return spec, deployer_policy(spec, synthesize(spec), PLACE)
+
+
+def granted(policy: dict[str, Any]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for statement in policy["Statement"]:
+        for action in statement["Action"]:
+            found.setdefault(action, set()).update(statement["Resource"])
+    return found
+
+
+def test_the_tools_own_calls_are_exactly_those_of_the_edges_source() -> None:
+    listed = [action for actions in DIRECT.values() for action in actions]
+    assert set(listed) - {OF_PARAMETERS} == actions_of_the_edge()
+
+
+@pytest.mark.parametrize("name", ["cpu", "group", "strict-account"])
+def test_the_policy_holds_the_tools_calls_and_what_the_templates_types_take_and_no_more(name: str) -> None:
+    spec, policy = policy_of(name, guard=True)
+    own = {action for actions in DIRECT.values() for action in actions}
+    of_stacks = set().union(*stack_actions(resource_types(synthesize(spec)), REGION).values())
+    of_key = {"kms:Decrypt", "kms:GenerateDataKey"} if spec.kms_key else set()
+    assert set(granted(policy)) == own | of_stacks | of_key
+
+
+def test_nothing_of_a_schema_is_left_out_but_unused_features_and_other_services() -> None:
+    used: set[str] = set()
+    for name in resource_types(stack for spec in SPECS.values() for stack in synthesize(spec)):
+        handlers = (schema_of(name, REGION) or {})["handlers"]
+        named = {
+            each for kind in handlers for each in handlers[kind].get("permissions", []) if kind != "list"
+        }
+        exact = {each for action in named for each in SPELLED_OUT.get(action, (action,))}
+        left_out = exact - stack_actions([name], REGION)[name]
+        used |= {pattern for pattern in NOT_USED for action in exact if fnmatchcase(action, pattern)}
+        unexplained = {each for each in left_out if not any(fnmatchcase(each, it) for it in NOT_USED)}
+        assert unexplained <= {"s3:GetObject"}, name  # attachments of documents
+    assert set(NOT_USED) - used == set(), "a pattern that leaves nothing out"
+
+
+def test_no_action_has_a_wildcard_and_everything_is_for_looking_only() -> None:
+    _, policy = policy_of("group", guard=True)
+    for action, resources in granted(policy).items():
+        assert "*" not in action
+        verb = action.partition(":")[2]
+        assert "*" not in resources or verb.startswith(("Describe", "List", "Get", "Cancel")), action
+
+
+def test_roles_are_passed_to_ec2_only_and_commands_reach_the_deployments_hosts_only() -> None:
+    _, policy = policy_of("cpu")
+    conditions = {
+        statement["Action"][0]: (statement["Resource"], statement["Condition"]["StringEquals"])
+        for statement in policy["Statement"]
+        if "Condition" in statement
+    }
+    assert conditions == {
+        "iam:PassRole": (
+            ["arn:aws:iam::123456789012:role/amazonei/amazonei/us-west-2/*"],
+            {"iam:PassedToService": ["ec2.amazonaws.com"]},
+        ),
+        "ssm:SendCommand": (
+            ["arn:aws:ec2:us-west-2:123456789012:instance/*"],
+            {"aws:ResourceTag/amazonei:deployment": "amazonei"},
+        ),
+    }
+
+
+def test_resources_are_the_deployments_own_in_its_own_path() -> None:
+    _, policy = policy_of("strict-account")
+    resources = granted(policy)
+    assert resources["iam:CreateRole"] == {
+        "arn:aws:iam::123456789012:role/teams/amazonei/amazonei/us-west-2/*"
+    }
+    assert resources["s3:PutObject"] == {"arn:aws:s3:::amazonei-*/*"}
+    assert resources["kms:Decrypt"] == {KEY}
+    assert resources["ssm:GetParameter"] == {"arn:aws:ssm:us-west-2::parameter/aws/service/*"}
+    assert resources["ec2:CreateSubnet"] == {
+        "arn:aws:ec2:us-west-2:123456789012:subnet/*",
+        "arn:aws:ec2:us-west-2:123456789012:vpc/*",
+    }
+
+
+def test_a_group_takes_autoscalings_own_role_and_one_host_does_not() -> None:
+    assert "iam:CreateServiceLinkedRole" in granted(policy_of("group")[1])
+    assert "iam:CreateServiceLinkedRole" not in granted(policy_of("cpu")[1])
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_policy_fits_into_a_role(name: str) -> None:
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+    _, policy = policy_of(name, guard=True)
+    assert len(json.dumps(policy, separators=(",", ":"))) <= 10_240
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"),
+    [("us-west-2", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")],
+)
+def test_arns_are_of_the_regions_partition(region: str, partition: str) -> None:
+    assert Place(account="1", region=region).arn("s3:x").startswith(f"arn:{partition}:s3:::x")
