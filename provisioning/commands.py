@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from provisioning.aws.ssm import INSTANCES_PER_COMMAND, CommandRequest
+from provisioning.aws.ssm import INSTANCES_PER_FILTER, CommandRequest
 from provisioning.errors import HostFailed, NotFound
 from provisioning.waiting import DeadlinePassed, wait_for
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from provisioning.aws import Aws
-    from provisioning.aws.ssm import InvocationRecord
+    from provisioning.aws.ssm import InvocationRecord, InvocationReport
     from provisioning.waiting import Clock
 
 # Registration of a host that already ran a command is immediate; after a reboot it may take minutes.
@@ -22,37 +22,54 @@ ONLINE_DEADLINE_S = 5 * 60.0
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/monitor-commands.html
 GRACE_S = 60.0
 STDERR_LINES = 15
-# The document's own process ended, well or badly; anything else means that SSM gave up on it.
-ENDED_BY_ITSELF = frozenset({"Success", "Failed"})
+STDERR_HOSTS = 3  # whole error output costs a call per host; a fleet fails for one reason
+UNSENT = "Unsent"  # ours: the command was over before this host's turn came
+SPARED = frozenset({UNSENT, "Terminated"})  # too many other hosts had failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostCommand:
-    """What to run, and on the hosts with which tags; both time-outs are seconds."""
+    """What to run, and on the hosts with which tags; both time-outs are seconds for one host."""
 
     document: str
     parameters: Mapping[str, str]
     tags: Mapping[str, str]
     delivery_timeout_s: int  # at least 30
     execution_timeout_s: int
+    wave: int = 0  # hosts at once; 0: all of them
+    max_errors: str = "100%"  # "0": the first failure keeps the hosts that have not begun from beginning
     output_bucket: str | None = None
     output_prefix: str = ""
+
+    def delivery_s(self, hosts: int) -> int:
+        """Return until when the last wave must have begun: each wave may take the whole execution time-out.
+
+        A command expires as a whole, so a wave that waits for its turn would expire with the first one's
+        limit: https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_Command.html
+        """
+        waves = -(-hosts // self.wave) if self.wave else 1
+        return self.delivery_timeout_s + max(0, waves - 1) * self.execution_timeout_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostOutcome:
-    """How the command ended on one host; `status` is SSM's detailed status."""
+    """How the command ended on one host; `status` is SSM's detailed status, or `UNSENT`."""
 
     instance_id: str
     status: str
     response_code: int
-    stdout: str  # the first 24,000 characters, as for stderr
-    stderr: str
+    output: str  # the first 2,500 characters of what it wrote
+    stderr: str = ""  # the first 8,000 characters; read for the first few hosts without success
 
     @property
     def succeeded(self) -> bool:
         """Whether the document's process exited 0."""
         return self.status == "Success"
+
+    @property
+    def ended_by_itself(self) -> bool:
+        """Whether the document's process ended, well or badly; else SSM gave up on it."""
+        return self.status in ("Success", "Failed")
 
 
 class CommandFailed(HostFailed):
@@ -129,10 +146,10 @@ def _missing(aws: Aws, tags: Mapping[str, str], count: int, deadline_s: float) -
 def run_on_hosts(
     aws: Aws, command: HostCommand, *, on_progress: Callable[[str], None], clock: Clock
 ) -> tuple[HostOutcome, ...]:
-    """Run the command on every host with its tags; return how its process ended on each.
+    """Run the command, sent once and by tag, on every host; return how its process ended on each.
 
-    A process that ended badly is an outcome, since its own words explain it best. Raises `CommandFailed`
-    when it was not delivered, timed out or was cancelled anywhere, and `NotFound` when there is no host.
+    A process that ended badly is an outcome, since its own words explain it best, and so are the hosts
+    that SSM then spared. Raises `CommandFailed` when nothing but SSM ended it, and `NotFound` without hosts.
     """
     count = len(aws.ec2.instances(dict(command.tags)))
     if not count:
@@ -141,88 +158,127 @@ def run_on_hosts(
     hosts = wait_for_hosts(
         aws, command.tags, count, deadline_s=ONLINE_DEADLINE_S, on_progress=on_progress, clock=clock
     )
-    sent = _send(aws, command, hosts)
-    _wait_for_end(aws, command, sent, on_progress, clock)
-    outcomes = tuple(_outcome(aws, command_id, instance_id) for instance_id, command_id in sent.items())
-    unfinished = [outcome for outcome in outcomes if outcome.status not in ENDED_BY_ITSELF]
-    if unfinished:
+    command_id = aws.ssm.send_command(_request(command, len(hosts)))
+    _wait_for_end(_Wait(aws, command_id, hosts, on_progress), command, clock)
+    outcomes = _outcomes(aws, command_id, hosts)
+    unfinished = [outcome for outcome in outcomes if not outcome.ended_by_itself]
+    if unfinished and not any(outcome.status == "Failed" for outcome in outcomes):
         raise CommandFailed(_told(unfinished), "Run the command again; it is safe to repeat.", outcomes)
     return outcomes
 
 
-def _send(aws: Aws, command: HostCommand, hosts: Sequence[str]) -> dict[str, str]:
-    """Send the command to the hosts; return the command's id for each of them."""
-    sent: dict[str, str] = {}
-    for batch in _batches(hosts):
-        request = CommandRequest(
-            document=command.document,
-            parameters=command.parameters,
-            # By id, not by tag: targets are resolved later, and a host that is not listed yet looks done.
-            instance_ids=batch,
-            delivery_timeout_s=command.delivery_timeout_s,
-            output_bucket=command.output_bucket,
-            output_prefix=command.output_prefix,
-        )
-        command_id = aws.ssm.send_command(request)
-        sent |= dict.fromkeys(batch, command_id)
-    return sent
+def _request(command: HostCommand, hosts: int) -> CommandRequest:
+    return CommandRequest(
+        document=command.document,
+        parameters=command.parameters,
+        tags=command.tags,
+        delivery_timeout_s=command.delivery_s(hosts),
+        max_concurrency=str(command.wave) if command.wave else "100%",
+        max_errors=command.max_errors,
+        output_bucket=command.output_bucket,
+        output_prefix=command.output_prefix,
+    )
 
 
-def _wait_for_end(
-    aws: Aws,
-    command: HostCommand,
-    sent: Mapping[str, str],
-    on_progress: Callable[[str], None],
-    clock: Clock,
-) -> None:
+class _Wait:
+    """One command's state on the expected hosts, looked at again and again."""
+
+    def __init__(
+        self, aws: Aws, command_id: str, hosts: Sequence[str], on_progress: Callable[[str], None]
+    ) -> None:
+        self._ssm = aws.ssm
+        self._command_id = command_id
+        self._hosts = hosts
+        self._tell = on_progress
+        self._seen: dict[str, InvocationRecord] = {}
+
+    def look(self) -> bool | None:
+        """Return True once every host is done, or never will be reached.
+
+        Tags are resolved after the call, so a host that is not listed yet is one to wait for.
+        """
+        for record in self._ssm.invocations(self._command_id):
+            if self._seen.get(record.instance_id) != record:
+                self._tell(f"{record.instance_id}: {record.detail}")
+            self._seen[record.instance_id] = record
+        if not self.going:
+            return True
+        if all(record.done for record in self._seen.values()):
+            return True if self._ssm.command(self._command_id).ended_early else None
+        return None
+
+    @property
+    def hosts(self) -> int:
+        """How many hosts are expected."""
+        return len(self._hosts)
+
+    def cancel(self) -> None:
+        """Ask SSM to end the command wherever it goes on."""
+        self._ssm.cancel_command(self._command_id)
+
+    @property
+    def going(self) -> list[str]:
+        """The hosts that are not done, listed or not."""
+        missing = [host for host in self._hosts if host not in self._seen]
+        return missing + [host for host, record in self._seen.items() if not record.done]
+
+    def heartbeat(self, waited_s: float) -> None:
+        """Say that it takes its time."""
+        self._tell(f"still running on {len(self.going)} hosts after {waited_s:.0f} s")
+
+
+def _wait_for_end(wait: _Wait, command: HostCommand, clock: Clock) -> None:
     """Wait until every host is done; past the deadline, cancel what is still going and say so."""
-    last: dict[str, InvocationRecord] = {}
-
-    def look() -> bool | None:
-        for command_id in sorted(set(sent.values())):
-            for record in aws.ssm.invocations(command_id):
-                if last.get(record.instance_id) != record:
-                    on_progress(f"{record.instance_id}: {record.detail}")
-                last[record.instance_id] = record
-        return True if all(host in last and last[host].done for host in sent) else None
-
-    deadline_s = command.delivery_timeout_s + command.execution_timeout_s + GRACE_S
+    deadline_s = command.delivery_s(wait.hosts) + command.execution_timeout_s + GRACE_S
     try:
-        wait_for(
-            look,
-            deadline_s=deadline_s,
-            clock=clock,
-            on_heartbeat=lambda waited: on_progress(f"still running after {waited:.0f} s"),
-        )
+        wait_for(wait.look, deadline_s=deadline_s, clock=clock, on_heartbeat=wait.heartbeat)
     except DeadlinePassed:
-        going = [host for host in sent if host not in last or not last[host].done]
-        for command_id in sorted({sent[host] for host in going}):
-            aws.ssm.cancel_command(command_id)
+        wait.cancel()
         raise CommandFailed(
-            f"The command had not ended after {deadline_s:.0f} s on {', '.join(going)}; it was cancelled.",
+            f"The command had not ended after {deadline_s:.0f} s on {_named(wait.going)}; it was cancelled.",
             "Run the command again; it is safe to repeat.",
         ) from None
 
 
-def _outcome(aws: Aws, command_id: str, instance_id: str) -> HostOutcome:
-    output = aws.ssm.invocation(command_id, instance_id)
+def _outcomes(aws: Aws, command_id: str, hosts: Sequence[str]) -> tuple[HostOutcome, ...]:
+    """Return how it went everywhere, for hosts/50 calls, and a few more for hosts without success."""
+    reports = {report.instance_id: report for report in aws.ssm.reports(command_id)}
+    bad = sorted(name for name, report in reports.items() if report.detail != "Success")[:STDERR_HOSTS]
+    stderr = {name: aws.ssm.invocation(command_id, name).stderr for name in bad}
+    return tuple(
+        _outcome(name, reports.get(name), stderr.get(name, "")) for name in sorted({*hosts, *reports})
+    )
+
+
+def _outcome(instance_id: str, report: InvocationReport | None, stderr: str) -> HostOutcome:
+    if report is None:
+        return HostOutcome(instance_id=instance_id, status=UNSENT, response_code=-1, output="")
     return HostOutcome(
         instance_id=instance_id,
-        status=output.detail,
-        response_code=output.response_code,
-        stdout=output.stdout,
-        stderr=output.stderr,
+        status=report.detail,
+        response_code=report.response_code,
+        output=report.output,
+        stderr=stderr,
     )
 
 
 def _told(unfinished: Sequence[HostOutcome]) -> str:
-    """Return what is known of the hosts, with the end of what each wrote to stderr."""
+    """Return what is known of the hosts, with the end of what the first ones wrote to stderr."""
     lines: list[str] = []
-    for outcome in unfinished:
+    for outcome in unfinished[:STDERR_HOSTS]:
         lines.append(f"The command ended {outcome.status} on {outcome.instance_id}.")
         lines += outcome.stderr.strip().splitlines()[-STDERR_LINES:]
+    if len(unfinished) > STDERR_HOSTS:
+        lines.append(
+            f"So it did on {_named([outcome.instance_id for outcome in unfinished[STDERR_HOSTS:]])}."
+        )
     return "\n".join(lines)
 
 
+def _named(hosts: Sequence[str]) -> str:
+    """Return the hosts by name, or their number where the names would fill the screen."""
+    return ", ".join(hosts) if len(hosts) <= 10 else f"{', '.join(hosts[:3])} and {len(hosts) - 3} more"
+
+
 def _batches(ids: Sequence[str]) -> list[Sequence[str]]:
-    return [ids[start : start + INSTANCES_PER_COMMAND] for start in range(0, len(ids), INSTANCES_PER_COMMAND)]
+    return [ids[start : start + INSTANCES_PER_FILTER] for start in range(0, len(ids), INSTANCES_PER_FILTER)]

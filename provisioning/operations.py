@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from artifacts.serve.bundle import build_bundle
-from provisioning.commands import HostCommand, run_on_hosts
+from provisioning.commands import SPARED, HostCommand, run_on_hosts
 from provisioning.deployment import TAG_ACCELERATOR, TAG_DEPLOYMENT
 from provisioning.errors import HostFailed, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from artifacts.serve.requests import Request
     from provisioning.aws import Aws
@@ -31,11 +31,13 @@ DELIVERY_TIMEOUT_S = 120
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """What to ask: "install", "invoke", "benchmark", "status" or "stop", with its request document."""
+    """What to ask, named as in `artifacts.serve.requests`, with its request document."""
 
     name: str
     request: Request
     timeout_s: int
+    wave: int = 0  # hosts at once; 0: all of them
+    max_errors: str = "100%"  # "0": the first failure keeps the hosts that have not begun from beginning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +70,13 @@ def operate(calls: HostCalls, accelerator: str, operation: Operation) -> Mapping
         tags={TAG_DEPLOYMENT: calls.deployment.name, TAG_ACCELERATOR: accelerator},
         delivery_timeout_s=DELIVERY_TIMEOUT_S,
         execution_timeout_s=operation.timeout_s,
+        wave=operation.wave,
+        max_errors=operation.max_errors,
     )
     outcomes = run_on_hosts(calls.aws, command, on_progress=calls.say, clock=calls.clock)
+    failed = [outcome for outcome in outcomes if not outcome.succeeded]
+    if failed:
+        raise _failure(calls, operation, outcomes)
     return {outcome.instance_id: _response(calls, operation, outcome) for outcome in outcomes}
 
 
@@ -90,13 +97,11 @@ def _put_request(aws: Aws, bucket: str, request: bytes) -> str:
 
 
 def _response(calls: HostCalls, operation: Operation, outcome: HostOutcome) -> dict[str, Any]:
-    """Return the host's response document, or raise `HostFailed` when it says no or never wrote one."""
-    key = f"results/{operation.request.id}/{outcome.instance_id}.json"
-    try:
-        body = calls.aws.s3.get_object(calls.deployment.bucket, key)
-    except NotFound:
-        raise _unexplained(operation, outcome) from None
-    response: dict[str, Any] = json.loads(body)
+    """Return the host's response document, from its output when that holds all of it, else from the bucket.
+
+    Raises `HostFailed` when it says no, or when the host never wrote one.
+    """
+    response = _written(operation, outcome) or _stored(calls, operation, outcome)
     if not response.get("ok"):
         error = response.get("error", {})
         raise HostFailed(
@@ -106,6 +111,44 @@ def _response(calls: HostCalls, operation: Operation, outcome: HostOutcome) -> d
             aws_code=error.get("code", outcome.status),
         )
     return response
+
+
+def _written(operation: Operation, outcome: HostOutcome) -> dict[str, Any] | None:
+    """Return the response that the host wrote as its first line, if the line is whole: it saves a call."""
+    try:
+        response = json.loads(outcome.output.partition("\n")[0])
+    except json.JSONDecodeError:
+        return None
+    whole = isinstance(response, dict) and response.get("id") == operation.request.id
+    return response if whole and not response.get("shortened") else None
+
+
+def _stored(calls: HostCalls, operation: Operation, outcome: HostOutcome) -> dict[str, Any]:
+    key = f"results/{operation.request.id}/{outcome.instance_id}.json"
+    try:
+        body = calls.aws.s3.get_object(calls.deployment.bucket, key)
+    except NotFound:
+        raise _unexplained(operation, outcome) from None
+    response: dict[str, Any] = json.loads(body)
+    return response
+
+
+def _failure(calls: HostCalls, operation: Operation, outcomes: Sequence[HostOutcome]) -> HostFailed:
+    """Return the first failing host's own words, and how many hosts it concerns where there are several."""
+    failed = [outcome for outcome in outcomes if not outcome.succeeded and outcome.status not in SPARED]
+    try:
+        _response(calls, operation, failed[0])
+        raise _unexplained(operation, failed[0])  # it says that all went well, and exits with an error
+    except HostFailed as error:
+        if len(outcomes) == 1:
+            return error
+        spared = sum(outcome.status in SPARED for outcome in outcomes)
+        tally = f"{len(failed)} of {len(outcomes)} hosts failed" + (
+            f", {spared} never began" if spared else ""
+        )
+        return HostFailed(
+            f"{error.message}\n({tally}.)", error.hint, operation=error.operation, aws_code=error.aws_code
+        )
 
 
 def _unexplained(operation: Operation, outcome: HostOutcome) -> HostFailed:

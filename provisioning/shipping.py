@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 # Fetching a gigabyte, starting a server and warming it up, generously.
 INSTALL_TIMEOUT_S = 900
+# Hosts that install at once, SSM's own default. A host that fails keeps its version, so this is no matter of
+# harm: it is how many hosts may be busy starting a server at the same time.
+WAVE = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +61,12 @@ def open_package(path: Path) -> Package:
     )
 
 
-def ship(calls: HostCalls, package: Package) -> Mapping[str, dict[str, Any]]:
+def ship(calls: HostCalls, package: Package, wave: int = WAVE) -> Mapping[str, dict[str, Any]]:
     """Upload the artifact unless it is there, install it on every host; return the hosts' responses.
 
     Each host verifies size, SHA-256, manifest and target before anything is loaded, starts the new version
-    beside the old one, and switches only when it answers the golden request.
+    beside the old one, and switches only when it answers the golden request. Hosts install in waves; the
+    first failure keeps the waves that have not begun from beginning.
     """
     upload(calls, package)
     calls.say(f"installing {package.digest[:12]} on {package.accelerator}")
@@ -77,7 +81,7 @@ def ship(calls: HostCalls, package: Package) -> Mapping[str, dict[str, Any]]:
     return operate(
         calls,
         package.accelerator,
-        Operation(name="install", request=request, timeout_s=INSTALL_TIMEOUT_S),
+        Operation(name="install", request=request, timeout_s=INSTALL_TIMEOUT_S, wave=wave, max_errors="0"),
     )
 
 

@@ -1,8 +1,8 @@
 """The host's process: fetch a request by its digest, do it, and leave the answer in the bucket.
 
 Run by the SSM document's script with its parameters in the environment. The answer is a JSON document
-under `results/<request id>/<instance id>.json`; standard output carries one line of summary, which SSM
-truncates at 24,000 characters; steps go to standard error.
+under `results/<request id>/<instance id>.json`; standard output carries it in one line where it is short,
+else a summary; steps go to standard error.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from artifacts.serve.systemd import RUNNING_SYSTEMD, SystemdSupervisor
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+# `list-command-invocations` shows 2,500 characters of both streams together; standard output comes first.
+_LISTED_CHARACTERS = 2000
 # Members of a response that a person looks for first; the whole of it is in the bucket.
 _SUMMARY = ("ok", "operation", "id", "digest", "changed", "port", "serving", "stopped", "error")
 
@@ -97,9 +99,17 @@ def run(environment: Mapping[str, str]) -> tuple[dict[str, Any], int]:
 def main() -> int:
     """Run as the SSM document's step."""
     response, code = run(os.environ)
-    summary = {name: response[name] for name in _SUMMARY if name in response}
-    sys.stdout.write(json.dumps(summary) + "\n")
+    sys.stdout.write(_line(response) + "\n")
     return code
+
+
+def _line(response: dict[str, Any]) -> str:
+    """Return the response in one line, shortened to its summary where SSM would cut it."""
+    line = json.dumps(response)
+    if len(line) <= _LISTED_CHARACTERS:
+        return line
+    summary = {name: response[name] for name in _SUMMARY if name in response}
+    return json.dumps({**summary, "shortened": True})
 
 
 def _say(step: str) -> None:

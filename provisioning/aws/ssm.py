@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from provisioning.aws.tags import as_mapping
 from provisioning.aws.translation import translated
+from provisioning.errors import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mypy_boto3_ssm import SSMClient
-    from mypy_boto3_ssm.type_defs import SendCommandRequestTypeDef
+    from mypy_boto3_ssm.type_defs import CommandInvocationTypeDef, SendCommandRequestTypeDef
 
-INSTANCES_PER_COMMAND = 50  # the most SendCommand takes by id
+INSTANCES_PER_FILTER = 50  # the most ids DescribeInstanceInformation takes in one filter
 GOING = frozenset({"Pending", "InProgress", "Delayed", "Cancelling"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandRequest:
-    """A command: which document, with which parameters, for which hosts."""
+    """A command: which document, with which parameters, for the hosts that carry all of the tags."""
 
     document: str
     parameters: Mapping[str, str]
-    instance_ids: Sequence[str] = ()
-    tags: Mapping[str, str] = field(default_factory=dict)  # used when no ids are given
+    tags: Mapping[str, str]
     delivery_timeout_s: int = 120
+    max_concurrency: str = "50"  # hosts at once; a number or a percentage, as for max_errors
+    max_errors: str = "0"  # SSM stops sending once more hosts than this have failed
     output_bucket: str | None = None  # where SSM puts the whole output; it shows the first 24,000 characters
     output_prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandRecord:
+    """A command as a whole; `detail` is finer than `status` ("NoInstancesInTag" is a "Success")."""
+
+    status: str
+    detail: str
+
+    @property
+    def ended_early(self) -> bool:
+        """Whether the command is over without success, so that hosts not listed yet never will be."""
+        return self.status not in GOING and self.detail != "Success"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +58,14 @@ class InvocationRecord:
     def done(self) -> bool:
         """Whether the status is final."""
         return self.status not in GOING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvocationReport(InvocationRecord):
+    """A command on one host, with its exit code and the first 2,500 characters that it wrote."""
+
+    response_code: int
+    output: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,18 +104,15 @@ class Ssm:
 
     @translated("ssm:SendCommand")
     def send_command(self, request: CommandRequest) -> str:
-        """Send the command; return its id. Takes at most `INSTANCES_PER_COMMAND` ids, or any tags."""
+        """Send the command to every host with the tags, in one call; return its id."""
         arguments: SendCommandRequestTypeDef = {
             "DocumentName": request.document,
             "Parameters": {name: [value] for name, value in request.parameters.items()},
             "TimeoutSeconds": request.delivery_timeout_s,
+            "Targets": [{"Key": f"tag:{key}", "Values": [value]} for key, value in request.tags.items()],
+            "MaxConcurrency": request.max_concurrency,
+            "MaxErrors": request.max_errors,
         }
-        if request.instance_ids:
-            arguments["InstanceIds"] = list(request.instance_ids)
-        else:
-            arguments["Targets"] = [
-                {"Key": f"tag:{key}", "Values": [value]} for key, value in request.tags.items()
-            ]
         if request.output_bucket:
             arguments["OutputS3BucketName"] = request.output_bucket
             arguments["OutputS3KeyPrefix"] = request.output_prefix
@@ -102,6 +122,23 @@ class Ssm:
     def cancel_command(self, command_id: str) -> None:
         """Ask for the command to stop where it has not ended."""
         self._client.cancel_command(CommandId=command_id)
+
+    @translated("ssm:ListCommands")
+    def command(self, command_id: str) -> CommandRecord:
+        """Return the command's own state, or raise `NotFound`."""
+        found = self._client.list_commands(CommandId=command_id)["Commands"]
+        if not found:
+            raise NotFound(f"There is no command {command_id}.", operation="ssm:ListCommands")
+        status = found[0]["Status"]
+        return CommandRecord(status=status, detail=found[0].get("StatusDetails", status))
+
+    @translated("ssm:ListCommandInvocations")
+    def reports(self, command_id: str) -> tuple[InvocationReport, ...]:
+        """Return how the command went on each host, 50 hosts per call."""
+        pages = self._client.get_paginator("list_command_invocations").paginate(
+            CommandId=command_id, Details=True
+        )
+        return tuple(_report(entry) for page in pages for entry in page["CommandInvocations"])
 
     @translated("ssm:ListCommandInvocations")
     def invocations(self, command_id: str) -> tuple[InvocationRecord, ...]:
@@ -174,3 +211,15 @@ class Ssm:
             for page in pages
             for entry in page["DocumentIdentifiers"]
         )
+
+
+def _report(entry: CommandInvocationTypeDef) -> InvocationReport:
+    """Read an invocation whose document has one step."""
+    steps = entry.get("CommandPlugins", [])
+    return InvocationReport(
+        instance_id=entry["InstanceId"],
+        status=entry["Status"],
+        detail=entry.get("StatusDetails", entry["Status"]),
+        response_code=steps[0].get("ResponseCode", -1) if steps else -1,
+        output=steps[0].get("Output", "") if steps else "",
+    )

@@ -64,6 +64,7 @@ class Order:
     rendering: Rendering
     deliver_before: datetime
     completed: Callable[[Invocation], None]  # called once the last step has ended, before the state is final
+    ended: Callable[[Invocation], None]  # called once the state is final
 
 
 class Invocation:
@@ -110,20 +111,22 @@ class Invocation:
 
     def cancel(self) -> None:
         """Cancel the invocation: one that waits never runs, one that runs is killed."""
+        self._end_waiting("Cancelled")
         with self._lock:
-            if self.status is Status.PENDING:
-                self._set_final(Status.CANCELLED, "Cancelled")
-            elif self.status is Status.IN_PROGRESS:
+            if self.status is Status.IN_PROGRESS:
                 self.status, self.details = Status.CANCELLING, "Cancelling"
             execution = self._execution
         if execution is not None:
             execution.end(Ending.CANCELLED)
 
+    def terminate(self) -> None:
+        """End an invocation whose turn never came: too many others of its command had failed."""
+        self._end_waiting("Terminated")
+
     def abandon(self) -> None:
         """End the invocation because its host is gone."""
+        self._finish(Status.FAILED, "Undeliverable")
         with self._lock:
-            if not self.status.final:
-                self._set_final(Status.FAILED, "Undeliverable")
             execution = self._execution
         if execution is not None:
             execution.end(Ending.CANCELLED)
@@ -172,11 +175,17 @@ class Invocation:
 
     def _finish(self, status: Status, details: str) -> None:
         with self._lock:
-            if not self.status.final:
-                self._set_final(status, details)
+            if self.status.final:
+                return
+            self.status, self.details, self.ended = status, details, datetime.now(UTC)
+        self._order.ended(self)
 
-    def _set_final(self, status: Status, details: str) -> None:
-        self.status, self.details, self.ended = status, details, datetime.now(UTC)
+    def _end_waiting(self, details: str) -> None:
+        with self._lock:
+            if self.status is not Status.PENDING:
+                return
+            self.status, self.details, self.ended = Status.CANCELLED, details, datetime.now(UTC)
+        self._order.ended(self)
 
 
 def _verdict(outcome: Outcome) -> tuple[Status, str]:

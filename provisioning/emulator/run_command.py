@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from moto.ssm.exceptions import SSMException
 
 from provisioning.emulator.invocation import Invocation, Order, Status
+from provisioning.emulator.waves import RateControl, Waves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +34,7 @@ class Request:
     targets: tuple[Mapping[str, object], ...] = ()
     output_bucket: str = ""
     output_prefix: str = ""
+    control: RateControl = field(default_factory=RateControl)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,7 @@ class RunCommand:
             rendering=rendering,
             deliver_before=requested + timedelta(seconds=request.timeout_s),
             completed=lambda invocation: self._upload(command, invocation),
+            ended=lambda invocation: waves.ended(invocation),  # noqa: PLW0108 - made below, from the order
         )
         command = Command(
             id=command_id,
@@ -106,9 +109,9 @@ class RunCommand:
             requested=requested,
             invocations=tuple(Invocation(order, host) for host in hosts),
         )
+        waves = Waves(request.control, command.invocations)
         self._keep(command)
-        for invocation in command.invocations:
-            invocation.host.agent.submit(invocation)
+        waves.begin()
         return command
 
     def find(self, account: str, region: str, command_id: str) -> Command:

@@ -32,9 +32,11 @@ from provisioning.aws.sagemaker import SageMaker
 from provisioning.aws.scheduler import Scheduler
 from provisioning.aws.sqs import Sqs
 from provisioning.aws.ssm import (
+    CommandRecord,
     CommandRequest,
     InvocationOutput,
     InvocationRecord,
+    InvocationReport,
     ManagedHost,
     Ssm,
     SsmRecord,
@@ -418,6 +420,8 @@ class DeclaredSsm(Ssm):
         self.outputs: dict[str, InvocationOutput] = {}
         self.sent: list[CommandRequest] = []
         self.cancelled: list[str] = []
+        self.state = CommandRecord(status="InProgress", detail="InProgress")
+        self.calls: list[str] = []  # the requests AWS would get, by name; a page holds 50 hosts
         self.on_look: Callable[[], None] = lambda: None
 
     def declare_agent(
@@ -441,6 +445,8 @@ class DeclaredSsm(Ssm):
         )
 
     def managed_hosts(self, instance_ids: Sequence[str]) -> tuple[ManagedHost, ...]:
+        assert len(instance_ids) <= 50
+        self.calls.append("DescribeInstanceInformation")
         found = []
         for instance_id in instance_ids:
             left = self.looks_until_online.get(instance_id)
@@ -451,25 +457,47 @@ class DeclaredSsm(Ssm):
         return tuple(found)
 
     def send_command(self, request: CommandRequest) -> str:
+        self.calls.append("SendCommand")
         self.sent.append(request)
         return f"command-{len(self.sent)}"
 
+    def command(self, command_id: str) -> CommandRecord:
+        self.calls.append("ListCommands")
+        return self.state
+
     def invocations(self, command_id: str) -> tuple[InvocationRecord, ...]:
         self.on_look()
-        request = self.sent[int(command_id.removeprefix("command-")) - 1]
         found = []
-        for instance_id in request.instance_ids:
-            walk = self.walks[instance_id]
+        for instance_id, walk in self.walks.items():
             state = walk[0] if len(walk) == 1 else walk.pop(0)
             if state != "unlisted":
                 found.append(_invocation(instance_id, state))
+        self._paged(len(found))
         return tuple(found)
 
+    def reports(self, command_id: str) -> tuple[InvocationReport, ...]:
+        listed = [self.outputs[name] for name, walk in self.walks.items() if walk[-1] != "unlisted"]
+        self._paged(len(listed))
+        return tuple(
+            InvocationReport(
+                instance_id=each.instance_id,
+                status=each.status,
+                detail=each.detail,
+                response_code=each.response_code,
+                output=(each.stdout + each.stderr)[:2500],
+            )
+            for each in listed
+        )
+
     def invocation(self, command_id: str, instance_id: str) -> InvocationOutput:
+        self.calls.append("GetCommandInvocation")
         return self.outputs[instance_id]
 
     def cancel_command(self, command_id: str) -> None:
         self.cancelled.append(command_id)
+
+    def _paged(self, hosts: int) -> None:
+        self.calls += ["ListCommandInvocations"] * max(1, -(-hosts // 50))
 
     def own_documents(self) -> tuple[SsmRecord, ...]:
         return ()

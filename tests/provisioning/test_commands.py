@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
+from collections import Counter
+
 import pytest
 
+from provisioning.aws.ssm import CommandRecord
 from provisioning.commands import CommandFailed, HostCommand, run_on_hosts, wait_for_hosts
 from provisioning.errors import HostFailed, NotFound
 from tests.provisioning.declared import DeclaredAws, StillClock, declare_aws
@@ -63,10 +67,10 @@ def test_each_change_of_state_is_told_once_and_outcomes_come_back(world: Declare
     world.ssm.declare_agent("i-1", "unlisted", "Pending", "InProgress", "InProgress", "Success", stdout="{}")
     lines: list[str] = []
     (outcome,) = run_on_hosts(world.aws, COMMAND, on_progress=lines.append, clock=StillClock())
-    assert (outcome.instance_id, outcome.succeeded, outcome.stdout) == ("i-1", True, "{}")
+    assert (outcome.instance_id, outcome.succeeded, outcome.output) == ("i-1", True, "{}")
     assert lines == ["i-1 can take commands", "i-1: Pending", "i-1: InProgress", "i-1: Success"]
     (request,) = world.ssm.sent
-    assert (request.document, list(request.instance_ids), request.delivery_timeout_s) == ("doc", ["i-1"], 120)
+    assert (request.document, request.tags, request.delivery_timeout_s) == ("doc", TAGS, 120)
 
 
 def test_a_process_that_ended_badly_is_an_outcome_with_its_words(world: DeclaredAws) -> None:
@@ -103,14 +107,67 @@ def test_past_both_timeouts_and_a_minute_the_command_is_cancelled(world: Declare
     assert world.ssm.cancelled == ["command-1"]
 
 
-def test_a_large_fleet_gets_as_many_commands_as_it_takes(world: DeclaredAws) -> None:
-    names = [f"i-{number:03}" for number in range(51)]
-    for name in names:
-        world.ec2.declare_host(name, TAGS)
-        world.ssm.declare_agent(name)
+@pytest.mark.parametrize(("hosts", "pages"), [(1, 1), (50, 1), (500, 10)])
+def test_a_fleet_of_any_size_gets_one_command_and_is_asked_page_by_page(
+    world: DeclaredAws, hosts: int, pages: int
+) -> None:
+    names = declare_fleet(world, hosts)
     outcomes = run_on_hosts(world.aws, COMMAND, on_progress=lambda _line: None, clock=StillClock())
     assert [outcome.instance_id for outcome in outcomes] == names
-    assert [len(request.instance_ids) for request in world.ssm.sent] == [50, 1]
+    assert Counter(world.ssm.calls) == {
+        "DescribeInstanceInformation": pages,
+        "SendCommand": 1,
+        "ListCommandInvocations": 2 * pages,  # one look at states, one reading of outputs
+    }
+
+
+def declare_fleet(world: DeclaredAws, hosts: int, *walk: str) -> list[str]:
+    names = [f"i-{number:03}" for number in range(hosts)]
+    for name in names:
+        world.ec2.declare_host(name, TAGS)
+        world.ssm.declare_agent(name, *walk)
+    return names
+
+
+def test_many_failures_are_explained_by_a_few_whole_outputs(world: DeclaredAws) -> None:
+    declare_fleet(world, 120, "Failed")
+    outcomes = run_on_hosts(world.aws, COMMAND, on_progress=lambda _line: None, clock=StillClock())
+    assert len(outcomes) == 120
+    assert Counter(world.ssm.calls)["GetCommandInvocation"] == 3
+
+
+def test_hosts_that_are_listed_late_are_waited_for(world: DeclaredAws) -> None:
+    declare_fleet(world, 2, "Success")
+    world.ec2.declare_host("i-late", TAGS)
+    world.ssm.declare_agent("i-late", "unlisted", "unlisted", "InProgress", "Success")
+    lines: list[str] = []
+    outcomes = run_on_hosts(world.aws, COMMAND, on_progress=lines.append, clock=StillClock())
+    assert [outcome.status for outcome in outcomes] == ["Success"] * 3
+    assert lines[-2:] == ["i-late: InProgress", "i-late: Success"]
+
+
+def test_hosts_whose_turn_never_came_are_not_waited_for(world: DeclaredAws) -> None:
+    declare_fleet(world, 1, "Failed")
+    world.ec2.declare_host("i-later", TAGS)
+    world.ssm.declare_agent("i-later", "unlisted")
+    world.ssm.state = CommandRecord(status="Failed", detail="Failed")
+    outcomes = run_on_hosts(world.aws, COMMAND, on_progress=lambda _line: None, clock=StillClock())
+    assert [(outcome.instance_id, outcome.status) for outcome in outcomes] == [
+        ("i-000", "Failed"),
+        ("i-later", "Unsent"),
+    ]
+
+
+@pytest.mark.parametrize(("wave", "concurrency", "delivery_s"), [(0, "100%", 120), (20, "20", 120 + 2 * 300)])
+def test_later_waves_get_the_time_that_earlier_ones_may_take(
+    world: DeclaredAws, wave: int, concurrency: str, delivery_s: int
+) -> None:
+    declare_fleet(world, 60)
+    command = dataclasses.replace(COMMAND, wave=wave, max_errors="0")
+    run_on_hosts(world.aws, command, on_progress=lambda _line: None, clock=StillClock())
+    (request,) = world.ssm.sent
+    assert (request.max_concurrency, request.max_errors) == (concurrency, "0")
+    assert request.delivery_timeout_s == delivery_s
 
 
 def test_a_command_for_no_host_is_not_sent(world: DeclaredAws) -> None:

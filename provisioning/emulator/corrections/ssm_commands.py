@@ -14,6 +14,7 @@ from provisioning.emulator.correction import Anchor, Correction
 from provisioning.emulator.corrections.wrapping import instead, wrap
 from provisioning.emulator.paging import page
 from provisioning.emulator.run_command import Command, Request
+from provisioning.emulator.waves import RateControl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,6 +45,10 @@ def _send_command(self: Any) -> ActionResult:
         targets=tuple(self._get_param("Targets", [])),
         output_bucket=self._get_param("OutputS3BucketName", ""),
         output_prefix=self._get_param("OutputS3KeyPrefix", ""),
+        control=RateControl(
+            max_concurrency=self._get_param("MaxConcurrency", "50"),
+            max_errors=self._get_param("MaxErrors", "0"),
+        ),
     )
     command = _center().run_command.send(*place, request, _receivers(place, request))
     return ActionResult({"Command": command_answers.command(command)})

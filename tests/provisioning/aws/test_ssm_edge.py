@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 COMMAND = "11111111-2222-3333-4444-555555555555"
 
 
-def test_a_command_goes_to_the_hosts_named_and_its_output_to_the_bucket(stub: StubService) -> None:
+def test_a_command_goes_to_the_hosts_with_all_of_the_tags_and_its_output_to_the_bucket(
+    stub: StubService,
+) -> None:
     client, stubber = stub("ssm")
     stubber.add_response(
         "send_command",
@@ -22,7 +24,12 @@ def test_a_command_goes_to_the_hosts_named_and_its_output_to_the_bucket(stub: St
             "DocumentName": "doc",
             "Parameters": {"Operation": ["install"]},
             "TimeoutSeconds": 60,
-            "InstanceIds": ["i-1", "i-2"],
+            "Targets": [
+                {"Key": "tag:amazonei:deployment", "Values": ["demo"]},
+                {"Key": "tag:amazonei:accelerator", "Values": ["inf2.xlarge"]},
+            ],
+            "MaxConcurrency": "10%",
+            "MaxErrors": "1",
             "OutputS3BucketName": "bucket",
             "OutputS3KeyPrefix": "runs/1",
         },
@@ -30,31 +37,44 @@ def test_a_command_goes_to_the_hosts_named_and_its_output_to_the_bucket(stub: St
     request = CommandRequest(
         document="doc",
         parameters={"Operation": "install"},
-        instance_ids=["i-1", "i-2"],
+        tags={"amazonei:deployment": "demo", "amazonei:accelerator": "inf2.xlarge"},
         delivery_timeout_s=60,
+        max_concurrency="10%",
+        max_errors="1",
         output_bucket="bucket",
         output_prefix="runs/1",
     )
     assert Ssm(client).send_command(request) == COMMAND
 
 
-def test_without_ids_a_command_goes_to_the_hosts_with_all_of_the_tags(stub: StubService) -> None:
+def test_a_command_as_a_whole_is_over_early_when_it_ended_otherwise_than_well(stub: StubService) -> None:
     client, stubber = stub("ssm")
+    for status, detail in (("InProgress", "InProgress"), ("Success", "Success"), ("Failed", "RateExceeded")):
+        answer = {"Commands": [{"Status": status, "StatusDetails": detail}]}
+        stubber.add_response("list_commands", answer, {"CommandId": COMMAND})
+    stubber.add_response("list_commands", {"Commands": []}, {"CommandId": COMMAND})
+    edge = Ssm(client)
+    assert [edge.command(COMMAND).ended_early for _ in range(3)] == [False, False, True]
+    with pytest.raises(NotFound):
+        edge.command(COMMAND)
+
+
+def test_codes_and_outputs_come_with_the_list_of_hosts(stub: StubService) -> None:
+    client, stubber = stub("ssm")
+    plugin = {"ResponseCode": 4, "Output": "out"}
     stubber.add_response(
-        "send_command",
-        {"Command": {"CommandId": COMMAND}},
+        "list_command_invocations",
         {
-            "DocumentName": "doc",
-            "Parameters": {},
-            "TimeoutSeconds": 120,
-            "Targets": [
-                {"Key": "tag:amazonei:deployment", "Values": ["demo"]},
-                {"Key": "tag:amazonei:accelerator", "Values": ["inf2.xlarge"]},
-            ],
+            "CommandInvocations": [
+                {"InstanceId": "i-1", "Status": "Failed", "CommandPlugins": [plugin]},
+                {"InstanceId": "i-2", "Status": "Cancelled", "StatusDetails": "Terminated"},
+            ]
         },
+        {"CommandId": COMMAND, "Details": True},
     )
-    tags = {"amazonei:deployment": "demo", "amazonei:accelerator": "inf2.xlarge"}
-    Ssm(client).send_command(CommandRequest(document="doc", parameters={}, tags=tags))
+    first, second = Ssm(client).reports(COMMAND)
+    assert (first.detail, first.response_code, first.output) == ("Failed", 4, "out")
+    assert (second.detail, second.response_code, second.output) == ("Terminated", -1, "")
 
 
 def test_the_state_on_each_host_is_read_over_all_pages(stub: StubService) -> None:
