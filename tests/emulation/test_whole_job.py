@@ -13,7 +13,8 @@ from tests.emulation.laptop import EXAMPLES, processes_with
 if TYPE_CHECKING:
     from tests.emulation.laptop import Finished, Laptop
 
-DIGITS = {"source": f"{EXAMPLES / 'digits.py'}:digit_classifier", "spec": "image=float32[1,1,8,8]:0..1"}
+DIGITS = f"{EXAMPLES / 'digits.py'}:digit_classifier"
+IMAGE = "image=float32[1,1,8,8]:0..1"
 
 
 def nothing_is_left(laptop: Laptop, name: str) -> bool:
@@ -22,7 +23,9 @@ def nothing_is_left(laptop: Laptop, name: str) -> bool:
 
 
 def test_two_targets_are_ranked_reported_and_removed(laptop: Laptop) -> None:
-    job = laptop.write_job("digits", "c7i.xlarge", "inf2.xlarge", load='mode = "quick"', **DIGITS)
+    job = laptop.write_job(
+        "digits", "c7i.xlarge", "inf2.xlarge", source=DIGITS, spec=IMAGE, load='mode = "quick"'
+    )
 
     done = laptop.amazonei("run", "--emulate", job, "--output", "json").ok()
 

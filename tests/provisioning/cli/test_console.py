@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+from typing import TYPE_CHECKING, TextIO
+
+import pytest
+
+from artifacts.errors import BadRequest
+from provisioning.cli.console import Console
+from provisioning.settings import Output
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def console(**options: object) -> Console:
+    ticks: Iterator[float] = iter([10.0, 12.5])
+    return Console(out=io.StringIO(), err=io.StringIO(), clock=lambda: next(ticks), **options)  # type: ignore[arg-type]
+
+
+def written(stream: TextIO) -> str:
+    assert isinstance(stream, io.StringIO)
+    return stream.getvalue()
+
+
+def test_in_a_pipe_work_is_plain_lines_with_its_duration() -> None:
+    shown = console()
+    with shown.activity("setting up"):
+        shown.detail("one host")
+        shown.detail("   ")
+    assert written(shown.err) == "setting up ...\n  one host\nsetting up: done in 2.5 s\n"
+    assert written(shown.out) == ""
+
+
+def test_work_that_fails_is_not_said_to_be_done() -> None:
+    shown = console()
+    with pytest.raises(BadRequest), shown.activity("setting up"):
+        raise BadRequest("no")
+    assert written(shown.err) == "setting up ...\n"
+
+
+def test_the_answer_alone_is_on_stdout() -> None:
+    shown = console()
+    shown.say("message")
+    assert shown.answer({"a": 1}, lambda: "one\n") == 0
+    assert (written(shown.out), written(shown.err)) == ("one\n", "message\n")
+
+
+def test_an_answer_that_is_a_failure_is_still_one_document() -> None:
+    shown = console(output=Output.JSON)
+    code = shown.answer({"left": ["i-1"]}, "", BadRequest("left", "remove it"))
+    document = json.loads(written(shown.out))
+    assert code == 2
+    assert document == {
+        "left": ["i-1"],
+        "error": {"code": "bad-request", "message": "left", "hint": "remove it"},
+    }
+    assert written(shown.err) == "error: left\nhint: remove it\n"
+
+
+def test_in_a_pipe_no_cell_of_a_table_is_cut() -> None:
+    long = "x" * 150
+    table = console().table(("what", "note"), [("a", long)])
+    assert long in table
+    assert not [line for line in table.splitlines() if line != line.rstrip()]
+
+
+def test_on_a_narrow_terminal_no_line_of_a_table_is_wider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    shown = Console(out=Terminal(), err=Terminal())
+    table = shown.table(
+        ("target", "family", "price", "state"), [("inf1.24xlarge", "inf1", "4.7210", "ending soon")]
+    )
+    assert max(len(line) for line in table.splitlines()) <= 40
+
+
+def test_on_a_terminal_the_live_line_never_wraps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    shown = Console(out=Terminal(), err=Terminal())
+    with shown.activity("setting up the deployment"):
+        shown.detail("HostsInstance1F3632D11 (AWS::EC2::Instance) [CREATE_COMPLETE]\nand more")
+        live = shown._live
+        assert live is not None
+        line = str(live.status)
+    assert "\n" not in line
+    assert len(line) <= 37
+    assert line.endswith("…")
+
+
+def test_progress_outlives_its_reader() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as err:
+        shown = Console(out=io.StringIO(), err=err)
+        shown.say("heard")
+        os.close(reading)
+        shown.say("into the void")
+        shown.say("again")
+    assert written(shown.out) == ""
+
+
+def test_a_real_terminal_gets_one_line_per_activity_at_the_end() -> None:
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "w") as err:
+        shown = Console(out=io.StringIO(), err=err)
+        with shown.activity("asking"):
+            shown.detail("once")
+        said = ""
+        while "done in" not in said:
+            said += os.read(master, 65536).decode()
+    os.close(master)
+    assert "once" in said
+    assert said.count("asking: done in") == 1
+    assert said.rpartition("\x1b[2K")[2].startswith("asking: done in")  # the live line was cleared

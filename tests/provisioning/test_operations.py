@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from artifacts.errors import BadRequest
+from artifacts.serve.bundle import build_bundle
+from artifacts.serve.requests import InvokeRequest
+from provisioning.aws.s3 import S3, ObjectRecord
+from provisioning.benchmarking import invoke, read_body
+from provisioning.deployment import Deployment, observe_deployment
+from provisioning.errors import HostFailed, NotFound
+from provisioning.operations import HostCalls, Operation, operate
+from provisioning.shipping import Package, open_package, upload
+from tests.provisioning.declared import DeclaredAws, StillClock, declare_aws
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+TAGS = {"amazonei:deployment": "demo", "amazonei:accelerator": "c7i.xlarge"}
+
+
+class Bucket(S3):
+    """One bucket's objects; a response appears when it is asked for."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.puts: list[str] = []
+        self.respond: Callable[[str], bytes | None] = lambda _key: None
+
+    def head_object(self, bucket: str, key: str) -> ObjectRecord | None:
+        body = self.objects.get(key)
+        return None if body is None else ObjectRecord(key=key, size=len(body), metadata={})
+
+    def put_object_if_absent(self, bucket: str, key: str, body: bytes) -> bool:
+        self.puts.append(key)
+        return self.objects.setdefault(key, body) is body
+
+    def get_object(self, bucket: str, key: str) -> bytes:
+        body = self.objects.get(key) or self.respond(key)
+        if body is None:
+            raise NotFound(f"no {key}")
+        return body
+
+    def upload_file(
+        self, path: Path, bucket: str, key: str, on_bytes: Callable[[int], None] | None = None
+    ) -> None:
+        self.puts.append(key)
+        self.objects[key] = path.read_bytes()
+
+
+class World:
+    def __init__(self) -> None:
+        self.declared: DeclaredAws = declare_aws()
+        self.bucket = Bucket()
+        self.declared.aws.s3 = self.bucket
+        self.said: list[str] = []
+        host = self.declared.ec2.declare_host("i-1", TAGS)
+        deployment = Deployment(name="demo", stacks=(), bucket="box", document="doc", hosts=(host,))
+        self.calls = HostCalls(
+            aws=self.declared.aws,
+            deployment=deployment,
+            clock=StillClock(),
+            say=self.said.append,
+            emulated=True,
+        )
+
+    def answers(self, document: dict[str, Any]) -> None:
+        self.bucket.respond = lambda key: (
+            json.dumps(document).encode() if key.startswith("results/") else None
+        )
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def operation(name: str = "invoke") -> Operation:
+    return Operation(name=name, request=InvokeRequest(id="a" * 32, body={"random": 1}), timeout_s=60)
+
+
+def test_a_command_carries_digests_and_nothing_a_person_typed(world: World) -> None:
+    world.declared.ssm.declare_agent("i-1")
+    world.answers({"ok": True, "n": 1})
+    assert operate(world.calls, "c7i.xlarge", operation()) == {"i-1": {"ok": True, "n": 1}}
+
+    (sent,) = world.declared.ssm.sent
+    request = operation().request.canonical()
+    digest = hashlib.sha256(request).hexdigest()
+    bundle = hashlib.sha256(build_bundle()).hexdigest()
+    assert sent.parameters == {
+        "Bucket": "box",
+        "Bundle": bundle,
+        "Operation": "invoke",
+        "Request": digest,
+        "ExecutionTimeout": "60",
+    }
+    assert world.bucket.objects[f"artifacts/requests/{digest}.json"] == request
+    assert f"artifacts/bundles/{bundle}.zip" in world.bucket.objects
+
+
+def test_the_host_code_is_sent_once(world: World) -> None:
+    world.declared.ssm.declare_agent("i-1")
+    world.answers({"ok": True})
+    for _ in range(2):
+        operate(world.calls, "c7i.xlarge", operation())
+    assert len([key for key in world.bucket.puts if key.startswith("artifacts/bundles/")]) == 1
+
+
+def test_what_the_host_refuses_is_told_in_its_own_words(world: World) -> None:
+    world.declared.ssm.declare_agent("i-1", "Failed", code=1)
+    world.answers({"ok": False, "error": {"code": "x", "message": "Nothing is served.", "hint": "ship"}})
+    with pytest.raises(HostFailed) as caught:
+        operate(world.calls, "c7i.xlarge", operation())
+    assert caught.value.message == "invoke failed on i-1: Nothing is served."
+    assert (caught.value.hint, caught.value.aws_code) == ("ship", "x")
+
+
+def test_a_host_without_a_response_is_told_with_the_end_of_its_output(world: World) -> None:
+    stderr = "\n".join(f"line {number}" for number in range(9))
+    world.declared.ssm.declare_agent("i-1", "Failed", code=137, stderr=stderr)
+    with pytest.raises(HostFailed) as caught:
+        operate(world.calls, "c7i.xlarge", operation("install"))
+    assert "install on i-1 ended Failed (exit 137) without a response" in caught.value.message
+    assert "line 8" in caught.value.message
+    assert "line 3" not in caught.value.message
+
+
+def test_an_answer_says_who_gave_it_and_that_it_is_emulated(world: World) -> None:
+    world.declared.ssm.declare_agent("i-1")
+    world.answers({"ok": True, "response": {"outputs": {"y": [1]}}, "digest": "d", "latency_ms": 2.5})
+    assert invoke(world.calls, "c7i.xlarge", {"random": 1}) == {
+        "outputs": {"y": [1]},
+        "accelerator": "c7i.xlarge",
+        "digest": "d",
+        "latency_ms": 2.5,
+        "emulated": True,
+    }
+
+
+def package(path: Path) -> Package:
+    path.write_bytes(b"12345")
+    return Package(
+        path=path, size=5, sha256="s", digest="d", accelerator="c7i.xlarge", name="net", lane="trace"
+    )
+
+
+def test_an_artifact_is_uploaded_once(world: World, tmp_path: Path) -> None:
+    made = package(tmp_path / "net.aei")
+    assert upload(world.calls, made) is True
+    assert world.bucket.objects["artifacts/models/d.aei"] == b"12345"
+    assert upload(world.calls, made) is False
+    assert world.said[-1] == "artifacts/models/d.aei is in the bucket already"
+
+
+def test_an_upload_that_was_cut_off_is_sent_again(world: World, tmp_path: Path) -> None:
+    world.bucket.objects["artifacts/models/d.aei"] = b"123"
+    assert upload(world.calls, package(tmp_path / "net.aei")) is True
+    assert world.bucket.objects["artifacts/models/d.aei"] == b"12345"
+
+
+def test_there_is_no_package_without_a_file(tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match="There is no artifact"):
+        open_package(tmp_path / "nothing.aei")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "is not JSON"),
+        ("[1]", 'has no "inputs"'),
+        ('{"inputs": 3}', 'has no "inputs"'),
+        ("", "is not JSON"),
+    ],
+)
+def test_a_request_that_is_none_is_refused_before_a_host_is_asked(
+    tmp_path: Path, content: str, said: str
+) -> None:
+    path = tmp_path / "request.json"
+    path.write_text(content)
+    with pytest.raises(BadRequest, match=said):
+        read_body(path, None)
+    with pytest.raises(BadRequest, match=f"standard input {said}"):
+        read_body(None, None, content)
+
+
+def test_a_request_comes_from_a_file_from_stdin_or_from_chance(tmp_path: Path) -> None:
+    path = tmp_path / "request.json"
+    path.write_text('{"inputs": {"x": [1]}}')
+    assert read_body(path, None) == read_body(None, None, path.read_text()) == {"inputs": {"x": [1]}}
+    assert read_body(None, 7) == {"random": 7}
+    with pytest.raises(BadRequest, match="Nothing to send"):
+        read_body(None, None)
+    with pytest.raises(BadRequest, match="cannot be read: No such file"):
+        read_body(tmp_path / "none.json", None)
+
+
+def deployment(*accelerators: str) -> Deployment:
+    aws = declare_aws()
+    hosts = tuple(
+        aws.ec2.declare_host(f"i-{number}", TAGS | {"amazonei:accelerator": name})
+        for number, name in enumerate(accelerators)
+    )
+    return Deployment(name="demo", stacks=(), bucket="box", document="doc", hosts=hosts)
+
+
+def test_the_only_accelerator_need_not_be_named() -> None:
+    assert deployment("c7i.xlarge", "c7i.xlarge").choose(None) == "c7i.xlarge"
+    assert deployment("c7i.xlarge", "m5.xlarge").choose("m5.xlarge") == "m5.xlarge"
+
+
+@pytest.mark.parametrize(
+    ("accelerators", "named", "said"),
+    [
+        (("c7i.xlarge", "m5.xlarge"), None, "has several accelerators"),
+        (("c7i.xlarge",), "m5.xlarge", r"has no m5\.xlarge host"),
+        ((), None, "has no hosts any more"),
+    ],
+)
+def test_an_accelerator_that_is_not_clear_or_not_there_is_a_bad_request(
+    accelerators: tuple[str, ...], named: str | None, said: str
+) -> None:
+    with pytest.raises(BadRequest, match=said):
+        deployment(*accelerators).choose(named)
+
+
+def test_a_deployment_that_does_not_exist_is_not_found() -> None:
+    with pytest.raises(NotFound, match="no deployment 'demo' in us-west-2"):
+        observe_deployment(declare_aws().aws, "demo")
