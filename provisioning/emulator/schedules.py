@@ -18,6 +18,8 @@ from moto.cloudformation.models import cloudformation_backends
 from moto.scheduler.models import scheduler_backends
 from moto.sqs.models import sqs_backends
 
+from provisioning.emulator.group_actions import GroupActions
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -66,8 +68,10 @@ class ScheduleClock:
         return tuple(item.schedule.name for item in due)
 
     def _run(self) -> None:
+        groups = GroupActions()
         while not self._ended.wait(PERIOD_S):
             self.fire_due()
+            groups.carry_out(self.now())
 
     def _due(self) -> Iterator[Due]:
         now = self.now()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from provisioning.emulator.group_actions import GroupActions
 from stacks.synth import synthesize
 from tests.stacks.specs import described
 
@@ -107,6 +109,15 @@ def test_another_run_and_another_size_leave_the_running_hosts_alone(
     after = hosts(account)
     assert len(after) == 5
     assert before < {host["InstanceId"] for host in after}
+
+
+def test_a_group_ends_when_its_time_has_come_and_not_before(account: Any, fleet: str) -> None:
+    actions = GroupActions()
+    assert actions.carry_out(datetime(2035, 12, 31, tzinfo=UTC)) == ()
+    assert len(hosts(account)) == 3
+    assert fleet in actions.carry_out(datetime(2036, 1, 1, tzinfo=UTC))
+    assert hosts(account) == []
+    assert fleet not in actions.carry_out(datetime(2036, 1, 2, tzinfo=UTC))
 
 
 def test_a_deleted_group_ends_its_hosts(account: Any, fleet: str, scaling: Any) -> None:
