@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+from botocore.session import Session as BotocoreSession
 
 from provisioning.aws.autoscaling import AutoScaling
 from provisioning.aws.budgets import Budgets
@@ -24,6 +26,7 @@ from provisioning.aws.sqs import Sqs
 from provisioning.aws.ssm import Ssm
 from provisioning.aws.sts import Sts
 from provisioning.aws.translation import translated
+from provisioning.settings import is_loopback
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -45,8 +48,17 @@ def open_session(
             region_name=region,
             aws_access_key_id=credentials.access_key if credentials else None,
             aws_secret_access_key=credentials.secret_key if credentials else None,
+            botocore_session=BotocoreSession(NOT_THE_USERS) if credentials else None,
         )
         return Aws(session, region, endpoint_url)
+
+
+# With keys given outright, nothing of the user's AWS configuration is meant: no profile, no file.
+NOT_THE_USERS: dict[str, tuple[None, None, str | None, None]] = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
 
 
 class Aws:
@@ -70,6 +82,8 @@ class Aws:
             user_agent_extra="amazonei",
             # A bucket's own host name does not resolve behind a local endpoint.
             s3={"addressing_style": "path" if self.endpoint_url else "auto"},
+            # A proxy of the user's cannot reach this machine's own loopback.
+            proxies={} if is_loopback(self.endpoint_url) else None,
         )
 
     def _client(self, service: str) -> Any:

@@ -31,6 +31,8 @@ HEALTH_PATH = "/amazonei/health"
 
 _START_TIMEOUT_S = 60.0
 _LOG_TAIL_LINES = 15
+# A proxy of the user's cannot reach this machine's own loopback.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 # What the emulator's own process needs of its parent's environment; credentials and moto settings of
 # the user stay outside, because they would change what the emulator answers.
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
@@ -175,7 +177,7 @@ def _child_environment(parent: Mapping[str, str]) -> dict[str, str]:
 
 def _answers(running: Running) -> bool:
     try:
-        with urllib.request.urlopen(running.endpoint_url + HEALTH_PATH, timeout=5) as response:  # noqa: S310
+        with _DIRECT.open(running.endpoint_url + HEALTH_PATH, timeout=5) as response:
             return bool(response.status == 200)
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return False
