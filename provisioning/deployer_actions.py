@@ -22,7 +22,8 @@ DIRECT: Mapping[str, tuple[str, ...]] = {
         *(
             f"ec2:Describe{kind}"
             for kind in (
-                *("AvailabilityZones", "Images", "InstanceTypeOfferings", "Instances", "LaunchTemplates"),
+                *("AvailabilityZones", "Images", "InstanceTypeOfferings", "Instances", "KeyPairs"),
+                "LaunchTemplates",
                 *("ManagedPrefixLists", "NetworkInterfaces", "Regions", "RouteTables", "SecurityGroups"),
                 *("Snapshots", "Subnets", "Volumes", "VpcAttribute", "VpcEndpoints", "Vpcs"),
             )

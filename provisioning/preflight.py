@@ -35,6 +35,7 @@ class Observed:
     images: Mapping[str, ImageRecord | None]  # public image parameter -> AMI, None when there is none
     s3_prefix_list: str | None
     network: ObservedNetwork
+    has_key: bool = True  # whether the key pair that was named exists
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,7 @@ def observe(aws: Aws, spec: DeploymentSpec, network: ObservedNetwork | None = No
         images={host.image_parameter: _image(aws, host.image_parameter) for host in spec.hosts},
         s3_prefix_list=aws.ec2.s3_prefix_list_id(),
         network=network or observe_network(aws, spec),
+        has_key=spec.key_name is None or aws.ec2.has_key_pair(spec.key_name),
     )
 
 
@@ -71,6 +73,7 @@ def judge(spec: DeploymentSpec, observed: Observed) -> tuple[Finding, ...]:
         *(finding for host in spec.hosts for finding in _judge_host(spec, host, observed)),
         *judge_network(spec, observed.network),
         *_judge_zones(spec, observed),
+        *_judge_key(spec, observed),
     ]
     order = {Level.ERROR: 0, Level.WARNING: 1, Level.INFO: 2}
     return tuple(sorted(found, key=lambda finding: order[finding.level]))
@@ -114,6 +117,16 @@ def _judge_lifecycle(target: Target) -> Iterator[Finding]:
         message=f"{target.name}: {target.lifecycle.notice}",
         remedy=f"see {target.lifecycle.url}; live successors: {', '.join(target.successors) or 'none'}",
     )
+
+
+def _judge_key(spec: DeploymentSpec, observed: Observed) -> Iterator[Finding]:
+    if not observed.has_key:
+        yield Finding(
+            level=Level.ERROR,
+            code="key-not-found",
+            message=f"There is no key pair {spec.key_name} in {spec.region}.",
+            remedy="make or import it there, or leave --key-name out: Systems Manager needs none",
+        )
 
 
 def _judge_zones(spec: DeploymentSpec, observed: Observed) -> Iterator[Finding]:

@@ -93,6 +93,7 @@ class EndpointCharge:
 
     endpoints: int = 0
     zones: int = 0
+    added: int = 0  # zones that endpoints which are there already are put into
 
 
 NO_ENDPOINTS = EndpointCharge()
@@ -203,6 +204,10 @@ def _charges(
         label = f"{charge.endpoints} interface endpoints in {charge.zones} zones"
         number = charge.endpoints * charge.zones
         yield lambda: _item(prices.item("interface-endpoint", region), label, number)
+    if charge.added:
+        yield lambda: _item(
+            prices.item("interface-endpoint", region), "zones added to existing endpoints", charge.added
+        )
 
 
 def _host_charges(prices: PriceTable, region: str, host: Chargeable) -> Iterator[Callable[[], CostItem]]:

@@ -50,9 +50,14 @@ class RepairEndpoint:
     service: str
     changes: tuple[str, ...]  # ids of subnets, PRIVATE_DNS
 
+    @property
+    def subnets(self) -> tuple[str, ...]:
+        """The subnets the endpoint is put into; each is billed by the hour."""
+        return tuple(change for change in self.changes if change != PRIVATE_DNS)
+
     def describe(self) -> str:
         """Return the line a person reads before accepting the step."""
-        subnets = ", ".join(change for change in self.changes if change != PRIVATE_DNS)
+        subnets = ", ".join(self.subnets)
         parts = [f"add {subnets}"] if subnets else []
         parts += ["switch private DNS on"] if PRIVATE_DNS in self.changes else []
         return f"{' and '.join(parts)} in {self.endpoint_id} for {self.service} (teardown takes it back)"
@@ -95,8 +100,7 @@ def repair(aws: Aws, step: RepairVpc | RepairEndpoint, clock: Clock) -> None:
             _switch_dns(network, step.vpc_id, change, on=True)
         return
     network.tag(step.endpoint_id, tag_key(step.deployment), value)
-    subnets = [change for change in step.changes if change != PRIVATE_DNS]
-    missing = set(subnets) - set(_settled(network, step.endpoint_id, clock).subnet_ids)
+    missing = set(step.subnets) - set(_settled(network, step.endpoint_id, clock).subnet_ids)
     if missing:
         network.add_subnets(step.endpoint_id, sorted(missing))
     if PRIVATE_DNS in step.changes and not _settled(network, step.endpoint_id, clock).private_dns:

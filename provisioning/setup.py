@@ -20,7 +20,7 @@ from provisioning.standing import RunIdentity, judge_standing
 from stacks.closure import ZONES, created_needs, needs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from provisioning.aws import Aws
     from provisioning.aws.cloudformation import StackEvent
@@ -63,7 +63,8 @@ def plan_setup(
     a deployment that stands keeps its own.
     """
     observed = observe(aws, spec)
-    cost = estimate(prices, spec.region, spec.hosts, endpoint_charge(spec))
+    repairs = plan_repairs(spec, observed.network)
+    cost = estimate(prices, spec.region, spec.hosts, endpoint_charge(spec, repairs))
     existing = aws.cloudformation.list_stacks_of(spec.name)
     attempt, identity = identity.run_id, identity.continued(existing, spec)
     findings = (
@@ -80,7 +81,7 @@ def plan_setup(
         attempt=attempt,
         expires_at=identity.expires_at,
         steps=(
-            *plan_repairs(spec, observed.network),
+            *repairs,
             *_steps(spec, stacks, {stack.name for stack in existing}, values),
         ),
         items=cost.items,
@@ -99,10 +100,16 @@ def planned_endpoints(spec: DeploymentSpec) -> tuple[PlannedEndpoint, ...]:
     )
 
 
-def endpoint_charge(spec: DeploymentSpec) -> EndpointCharge:
-    """Return what is billed for the network: new interface endpoints, once per zone they are in."""
+def endpoint_charge(
+    spec: DeploymentSpec, repairs: Sequence[RepairVpc | RepairEndpoint] = ()
+) -> EndpointCharge:
+    """Return what is billed for the network: new interface endpoints, and zones added to those there."""
     zones = len(spec.network.subnet_ids) if spec.network.vpc_id else ZONES
-    return EndpointCharge(endpoints=sum(need.billed for need in created_needs(spec)), zones=zones)
+    return EndpointCharge(
+        endpoints=sum(need.billed for need in created_needs(spec)),
+        zones=zones,
+        added=sum(len(step.subnets) for step in repairs if isinstance(step, RepairEndpoint)),
+    )
 
 
 def _unpriced(missing: PriceMissing) -> Finding:

@@ -214,6 +214,13 @@ class Ec2:
             None,
         )
 
+    @translated("ec2:DescribeKeyPairs")
+    def has_key_pair(self, name: str) -> bool:
+        """Return whether the region has a key pair of that name."""
+        # A filter, because asking by name makes a missing one an error.
+        answer = self._client.describe_key_pairs(Filters=[{"Name": "key-name", "Values": [name]}])
+        return bool(answer["KeyPairs"])
+
     @translated("ec2:DescribeNetworkInterfaces")
     def interfaces_in(self, vpc_id: str) -> tuple[InterfaceRecord, ...]:
         """Return every network interface in the VPC."""

@@ -191,6 +191,13 @@ def test_an_image_of_another_architecture_is_refused() -> None:
     assert blocking(new, wrong) == {"image-of-another-architecture"}
 
 
+def test_a_key_pair_that_is_not_there_is_told_before_anything_is_made() -> None:
+    keyed = described("c7i.xlarge", key_name="mine")
+    seen = observed(ObservedNetwork(), "us-west-2a", "us-west-2b")
+    assert blocking(keyed, seen) == set()
+    assert blocking(keyed, dataclasses.replace(seen, has_key=False)) == {"key-not-found"}
+
+
 @pytest.mark.parametrize(
     ("zones", "count", "choice"),
     [

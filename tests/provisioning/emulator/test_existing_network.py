@@ -154,6 +154,9 @@ def test_setup_mends_an_existing_network_and_teardown_restores_it(network: Netwo
         ),
     ]
     assert [(each.service, each.is_new) for each in made.endpoints] == [(name, False) for name in SSM]
+    assert [(item.label, item.quantity) for item in made.items if item.unit == "AZ-hour"] == [
+        ("zones added to existing endpoints", 2)
+    ]
     assert network.looks() == before, "planning changes nothing"
 
     set_up(edge, made)
