@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 PIPE_WIDTH = 220
 # The live line's spinner and the space after it; the last column stays free, or some terminals wrap.
 SPINNER_WIDTH = 3
+GAP = 3  # columns between two cells of a table
+NARROWEST_PROSE = 16
 
 
 def discard(stream: TextIO) -> None:
@@ -139,18 +141,40 @@ class Console:
     def table(
         self, headings: Sequence[str], rows: Sequence[Sequence[str]], *, to_stderr: bool = False
     ) -> str:
-        """Return the rows as a text table that fits the terminal it is for."""
-        from io import StringIO
+        """Return the rows as a text table, or as records where the terminal is too narrow for one.
 
-        from rich.box import SIMPLE_HEAD
+        No cell is ever cut: a price or an id without its end is worse than none.
+        """
         from rich.console import Console as RichConsole
-        from rich.table import Table
 
         stream = self.err if to_stderr else self.out
-        table = Table(*headings, box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-        for row in rows:
-            table.add_row(*row)
-        buffer = StringIO()
         width = RichConsole(file=stream).width if stream.isatty() else PIPE_WIDTH
-        RichConsole(file=buffer, width=width, no_color=True, highlight=False).print(table, markup=False)
-        return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
+        widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+        # The widest column is prose; it may wrap, the others are figures and names.
+        spare = width - (sum(widths) - max(widths)) - GAP * (len(widths) - 1)
+        if spare < min(max(widths), NARROWEST_PROSE):
+            return "\n".join(_records(headings, rows))
+        return _drawn(headings, rows, width, prose=widths.index(max(widths)))
+
+
+def _drawn(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int, *, prose: int) -> str:
+    from io import StringIO
+
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console as RichConsole
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for place, heading in enumerate(headings):
+        table.add_column(heading, no_wrap=place != prose, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    buffer = StringIO()
+    RichConsole(file=buffer, width=width, no_color=True, highlight=False).print(table, markup=False)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
+
+
+def _records(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    for row in rows:
+        yield row[0]
+        yield from (f"  {name}: {cell}" for name, cell in zip(headings[1:], row[1:], strict=True) if cell)

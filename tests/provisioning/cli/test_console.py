@@ -73,13 +73,28 @@ def test_in_a_pipe_no_cell_of_a_table_is_cut() -> None:
     assert not [line for line in table.splitlines() if line != line.rstrip()]
 
 
-def test_on_a_narrow_terminal_no_line_of_a_table_is_wider(monkeypatch: pytest.MonkeyPatch) -> None:
+ROWS = [("inf1.24xlarge", "4.7210", "Linux on-demand, per hour, us-west-2, 2026-11-21")]
+HEADINGS = ("target", "$/h", "price basis")
+
+
+@pytest.mark.parametrize("columns", [200, 60, 48])
+def test_on_a_terminal_only_prose_wraps(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    table = Console(out=Terminal(), err=Terminal()).table(HEADINGS, ROWS)
+    assert max(len(line) for line in table.splitlines()) <= columns
+    assert "inf1.24xlarge   4.7210   Linux" in table
+    assert "…" not in table
+    assert "".join(ROWS[0][2].split())[-10:] in "".join(table.split())
+
+
+def test_on_a_terminal_too_narrow_for_a_table_rows_are_records(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
-    shown = Console(out=Terminal(), err=Terminal())
-    table = shown.table(
-        ("target", "family", "price", "state"), [("inf1.24xlarge", "inf1", "4.7210", "ending soon")]
-    )
-    assert max(len(line) for line in table.splitlines()) <= 40
+    table = Console(out=Terminal(), err=Terminal()).table(HEADINGS, ROWS)
+    assert table.splitlines() == ["inf1.24xlarge", "  $/h: 4.7210", f"  price basis: {ROWS[0][2]}"]
+
+
+def test_a_table_without_rows_is_its_headings() -> None:
+    assert console().table(("a", "b"), []).splitlines()[0] == "a   b"
 
 
 def test_on_a_terminal_the_live_line_never_wraps(monkeypatch: pytest.MonkeyPatch) -> None:
