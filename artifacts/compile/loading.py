@@ -9,13 +9,16 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from artifacts.compile.dummies import inferred
 from artifacts.compile.foreign import user_code
 from artifacts.errors import BadRequest, CompileError
+from artifacts.manifest import TensorSpec
 from artifacts.serve.program import torchscript_expected
+from artifacts.serve.sampling import dtype_name
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -32,17 +35,19 @@ class LoadedModel:
 
     module: torch.nn.Module
     name: str
+    inputs: tuple[TensorSpec, ...] = ()  # what the source says of its inputs, where it says something
 
 
 def load_model(text: str) -> LoadedModel:
     """Load MODEL; raises BadRequest when it names nothing and CompileError when loading fails."""
     path = Path(text)
     if path.is_dir():
-        return LoadedModel(module=_hugging_face(path), name=artifact_name(path.resolve().name))
+        module = _hugging_face(path)
+        return LoadedModel(module=module, name=artifact_name(path.resolve().name), inputs=inferred(module))
     if path.suffix in {".pt", ".pth"}:
         return LoadedModel(module=_torchscript(_existing(path)), name=artifact_name(path.stem))
     if path.suffix == ".pt2":
-        return LoadedModel(module=_exported(_existing(path)), name=artifact_name(path.stem))
+        return _exported(_existing(path))
     source, colon, attribute = text.rpartition(":")
     if not colon or not source or not attribute:
         raise BadRequest(f"{text!r} is not a model.", FORMS)
@@ -69,11 +74,18 @@ def _hugging_face(directory: Path) -> torch.nn.Module:
     with user_code(f"Loading {directory}"):
         config = transformers.AutoConfig.from_pretrained(directory, local_files_only=True)
         named = getattr(transformers, (config.architectures or ["AutoModel"])[0], transformers.AutoModel)
-        config.use_cache = False  # a cache of keys and values is state, not an answer
+        _settle(config)
         model = named.from_pretrained(directory, config=config, local_files_only=True)
     if not isinstance(model, torch.nn.Module):
         raise CompileError(f"{directory} does not hold a PyTorch model.", FORMS)
     return model
+
+
+def _settle(config: Any) -> None:
+    """Ask for answers that are tensors and for weights that are not tied, in old and new transformers."""
+    config.use_cache = False  # a cache of keys and values is state, not an answer
+    if hasattr(config, "torchscript"):  # transformers 4: clones tied weights, which a trace would share
+        config.torchscript = True
 
 
 def _torchscript(path: Path) -> torch.nn.Module:
@@ -84,9 +96,19 @@ def _torchscript(path: Path) -> torch.nn.Module:
     return module
 
 
-def _exported(path: Path) -> torch.nn.Module:
+def _exported(path: Path) -> LoadedModel:
+    """Load an exported program; it carries the sizes it was exported with."""
     with user_code(f"Loading {path}"):
-        return torch.export.load(path).module()
+        program = torch.export.load(path)
+        nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+        given = [nodes[name] for name in program.graph_signature.user_inputs if isinstance(name, str)]
+        values = {node.name: node.meta.get("val") for node in given}
+        inputs = tuple(
+            TensorSpec(name=name, dtype=dtype_name(value.dtype), shape=tuple(map(int, value.shape)))
+            for name, value in values.items()
+            if isinstance(value, torch.Tensor)
+        )
+        return LoadedModel(module=program.module(), name=artifact_name(path.stem), inputs=inputs)
 
 
 def _imported(name: str) -> ModuleType:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
+from artifacts.compile.generalisation import search
+from artifacts.compile.state import kept_state
+from artifacts.compile.watching import REFUSALS, observe
 from artifacts.errors import CompileError
 from artifacts.manifest import Parity
 from artifacts.serve.agreement import INCOMPARABLE, Difference, difference
 from artifacts.serve.sampling import edge_samples, sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    import torch
+    from collections.abc import Callable, Iterable, Sequence
 
     from artifacts.compile.subject import Subject
     from artifacts.serve.sampling import Tensors
@@ -32,24 +37,49 @@ class Case:
     expected: list[torch.Tensor]
 
 
-def reference_cases(subject: Subject) -> tuple[Case, ...]:
-    """Return random requests of other seeds, and constant ones that the eager model can answer.
+def examine(subject: Subject) -> tuple[Subject, tuple[Case, ...]]:
+    """Return the subject with the lines that decide by values, and the requests to compare answers on.
 
-    Raises CompileError when the eager model does not repeat itself: nothing could be compared with it.
+    They are random requests of other seeds, constant ones, and what drives the decisions to other sides,
+    each with the eager model's answer. Raises CompileError when the eager model does not repeat itself:
+    nothing could be compared with it.
     """
     cases = [_case(subject, sample(subject.inputs, seed)) for seed in CHECK_SEEDS]
-    again = subject.run(cases[0].inputs)
-    if difference(cases[0].expected, again).value > _REPEATABLE:
-        raise CompileError(
-            "The model gives different answers to the same input.",
-            "Look for dropout called with training=True, random numbers, or state kept between calls.",
-        )
-    for inputs in edge_samples(subject.inputs):
-        try:
+    _refuse_unrepeatable(subject, cases[0])
+    cases += _answered(subject, edge_samples(subject.inputs))
+    if isinstance(subject.model, torch.jit.ScriptModule):
+        return subject, tuple(cases)  # it holds its control flow, and no Python to look at
+    decisions, driven = search(subject, [case.inputs for case in cases])
+    cases += _answered(subject, driven)
+    return dataclasses.replace(subject, decisions=decisions), tuple(cases)
+
+
+def _answered(subject: Subject, requests: Iterable[Tensors]) -> list[Case]:
+    """Return the requests that the eager model can answer; one it refuses says nothing about the program."""
+    cases = []
+    for inputs in requests:
+        with contextlib.suppress(*REFUSALS):
             cases.append(_case(subject, inputs))
-        except (RuntimeError, ValueError, IndexError, ZeroDivisionError):
-            continue  # a constant the eager model itself refuses says nothing about the program
-    return tuple(cases)
+    return cases
+
+
+def _refuse_unrepeatable(subject: Subject, case: Case) -> None:
+    """Raise CompileError, with the lines, for random numbers and for state that is kept between calls."""
+    kept = kept_state(subject.model, lambda: subject.run(case.inputs))
+    if kept:
+        raise CompileError(
+            f"The model remembers something between calls: {', '.join(kept)}.",
+            "An artifact answers every request alike; pass what is remembered in as an input.",
+        )
+    again = subject.run(case.inputs)
+    if difference(case.expected, again).value <= _REPEATABLE:
+        return
+    drawn = dict.fromkeys(f"{name} at {place}" for place, name in observe(subject, case.inputs).random)
+    raise CompileError(
+        "The model gives different answers to the same input"
+        + (f": it draws random numbers with {', '.join(drawn)}." if drawn else "."),
+        "Look for dropout called with training=True, random numbers, or state kept outside the model.",
+    )
 
 
 def _case(subject: Subject, inputs: Tensors) -> Case:

@@ -7,18 +7,23 @@ import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from artifacts.compile.foreign import user_code
+from artifacts.compile.foreign import shown, user_code
 from artifacts.errors import BadRequest, CompileError
 from artifacts.manifest import TensorSpec
 from artifacts.serve.program import flatten
 from artifacts.serve.sampling import dtype_name, sample
 
 if TYPE_CHECKING:
+    from artifacts.compile.watching import Decision
     from artifacts.serve.sampling import Tensors
+
+
+_SETTINGS = frozenset({"bool", "int", "float", "str"})
 
 
 class Flat(torch.nn.Module):
@@ -27,12 +32,12 @@ class Flat(torch.nn.Module):
     def __init__(self, model: torch.nn.Module, keywords: tuple[str, ...]) -> None:
         super().__init__()
         self.model = model
-        self._keywords = keywords
+        self.keywords = keywords
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Call the model and flatten its answer."""
-        if self._keywords:
-            answer = self.model(**dict(zip(self._keywords, inputs, strict=True)))
+        if self.keywords:
+            answer = self.model(**dict(zip(self.keywords, inputs, strict=True)))
         else:
             answer = self.model(*inputs)
         return tuple(flatten(answer))
@@ -47,6 +52,7 @@ class Subject:
     inputs: tuple[TensorSpec, ...]  # in the order of forward's parameters
     outputs: tuple[TensorSpec, ...]
     scriptable: str  # empty, or why the model cannot be scripted as it is called
+    decisions: tuple[Decision, ...] = ()  # the lines where Python decides by a value of the inputs
 
     def run(self, inputs: Tensors) -> list[torch.Tensor]:
         """Return the eager answer; the inputs are copied, so a model may write into its own."""
@@ -65,7 +71,7 @@ def prepare_subject(module: torch.nn.Module, specs: tuple[TensorSpec, ...]) -> S
             "The model has no inputs.", "Pass --input SPEC for each, for example float32[1,3,224,224]."
         )
     with user_code("Copying the model"):
-        model = copy.deepcopy(module).cpu()
+        model = _onto_cpu(copy.deepcopy(module))
     _switch_to_evaluation(model)
     inputs, keywords, scriptable = _bind(model, specs)
     flat = Flat(model, keywords)
@@ -85,6 +91,23 @@ def _switch_to_evaluation(model: torch.nn.Module) -> None:
         return  # a program from torch.export has its mode built in
     for parameter in model.parameters():
         parameter.requires_grad_(False)
+    training = sorted({type(part).__name__ for part in model.modules() if part.training})
+    if training:
+        raise CompileError(
+            f"{', '.join(training)} stays in training mode after eval().",
+            "Its train() must accept train(False): dropout and batch statistics are off in an artifact.",
+        )
+
+
+def _onto_cpu(model: torch.nn.Module) -> torch.nn.Module:
+    """Move the model, and the tensors that are neither parameters nor buffers, which .cpu() leaves behind."""
+    model = model.cpu()
+    for part in model.modules():
+        if not isinstance(part, torch.jit.ScriptModule):
+            for name, value in vars(part).items():
+                if isinstance(value, torch.Tensor) and value.device.type != "cpu":
+                    setattr(part, name, value.cpu())
+    return model
 
 
 Bound = tuple[tuple[TensorSpec, ...], tuple[str, ...], str]
@@ -96,6 +119,7 @@ def _bind(model: torch.nn.Module, specs: tuple[TensorSpec, ...]) -> Bound:
     by_name = {spec.name: spec for spec in specs}
     if parameters is None or not set(by_name) & set(parameters):
         return specs, (), ""
+    _refuse_settings(model, by_name)
     unknown = sorted(set(by_name) - set(parameters))
     missing = [name for name, required in parameters.items() if required and name not in by_name]
     if unknown or missing:
@@ -125,6 +149,22 @@ def _parameters(model: torch.nn.Module) -> dict[str, bool] | None:
         return None
     named = [p for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
     return {parameter.name: parameter.default is inspect.Parameter.empty for parameter in named}
+
+
+def _refuse_settings(model: torch.nn.Module, given: Mapping[str, TensorSpec]) -> None:
+    """Raise CompileError for a required argument of forward that is declared to be no tensor."""
+    if isinstance(model, torch.jit.ScriptModule):
+        return
+    for parameter in inspect.signature(model.forward).parameters.values():
+        declared = str(getattr(parameter.annotation, "__name__", parameter.annotation))
+        required = parameter.default is inspect.Parameter.empty and parameter.name not in given
+        if required and declared in _SETTINGS:
+            code = inspect.unwrap(model.forward).__code__
+            raise CompileError(
+                f"forward takes {parameter.name}: {declared}, and an artifact takes tensors only.",
+                f"Fix it in a wrapper module, or give it a default. See "
+                f"{shown(Path(code.co_filename), code.co_firstlineno)}.",
+            )
 
 
 def _describe(answer: object) -> tuple[TensorSpec, ...]:

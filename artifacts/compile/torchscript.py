@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import io
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch.jit._trace import TracerWarning
 
-from artifacts.compile.foreign import shown, user_code
+from artifacts.compile.foreign import user_code
+from artifacts.compile.places import Place, Surroundings
 from artifacts.errors import CompileError
 from artifacts.serve.program import torchscript_expected
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
     from artifacts.compile.subject import Subject
     from artifacts.serve.sampling import Tensors
 
@@ -24,12 +28,33 @@ _WRITER_OWNED = frozenset({"version", "byteorder", ".data/serialization_id"})
 _WRITER_PREFIXES = (".format_version", ".storage_alignment")
 
 
+# What the tracer says when it hands Python a value, by which Python may decide.
+_CONVERSION = "Converting a tensor to a Python "
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something the tracer warned of."""
+
+    place: Place
+    sentence: str
+
+    @property
+    def conversion(self) -> bool:
+        """Return whether Python was handed a value."""
+        return self.sentence.startswith((_CONVERSION, "Converting a tensor to a NumPy array"))
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.sentence}"
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A TorchScript module and what the tracer warned about (control flow it erased)."""
+    """A TorchScript module, and what the tracer warned about."""
 
     module: torch.jit.ScriptModule
-    erased: tuple[str, ...] = ()
+    warned: tuple[Warned, ...] = ()
+    erased: tuple[str, ...] = ()  # those that are about control flow by values, found afterwards
 
 
 def trace(subject: Subject, example: Tensors) -> Program:
@@ -40,20 +65,29 @@ def trace(subject: Subject, example: Tensors) -> Program:
         user_code("Tracing"),
         torch.no_grad(),
         torchscript_expected(),
-        warnings.catch_warnings(record=True) as caught,
+        _tracer_heard(Surroundings(subject.model)) as warned,
     ):
-        warnings.simplefilter("always", TracerWarning)
         # Our parity check replaces torch's own, which reuses the very inputs it traced.
         module = torch.jit.trace(  # type: ignore[no-untyped-call]
             subject.flat, subject.arguments(example), check_trace=False, strict=False
         )
-    erased = [_place(warning) for warning in caught if warning.category is TracerWarning]
-    return Program(_scripted(module), tuple(dict.fromkeys(erased)))
+    return Program(_scripted(module), tuple(dict.fromkeys(warned)))
 
 
-def _place(warning: warnings.WarningMessage) -> str:
-    sentence = str(warning.message).split(". ")[0].strip()
-    return f"{shown(Path(warning.filename), warning.lineno)}: {sentence}"
+@contextmanager
+def _tracer_heard(surroundings: Surroundings) -> Iterator[list[Warned]]:
+    """Collect the tracer's warnings with the user's line, also where torch's own Python was running."""
+    heard: list[Warned] = []
+
+    def hear(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+        place = surroundings.place() if category is TracerWarning else None
+        if place is not None:
+            heard.append(Warned(place, str(message).split(". ")[0].strip()))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", TracerWarning)
+        warnings.showwarning = hear
+        yield heard
 
 
 def script(subject: Subject) -> Program:
@@ -85,16 +119,17 @@ def save(module: torch.jit.ScriptModule, path: Path) -> None:
     with user_code("Saving"), torchscript_expected():
         torch.jit.save(module, buffer)
     buffer.seek(0)
-    reader = torch._C.PyTorchFileReader(buffer)  # noqa: SLF001 - torch offers no public reader
+    rewrite(buffer, path, lambda name: name.endswith(".debug_pkl"))
+
+
+def rewrite(source: Path | io.BytesIO, path: Path, unwanted: Callable[[str], bool]) -> None:
+    """Write a PyTorch archive again under its new name, without the records that are not wanted."""
+    reader = torch._C.PyTorchFileReader(source if isinstance(source, io.BytesIO) else str(source))  # noqa: SLF001 - torch offers no public reader
     stripped = io.BytesIO()
     writer = torch._C.PyTorchFileWriter(stripped)  # noqa: SLF001 - nor a public writer
     for name in reader.get_all_records():
-        if not _machine_bound(name):
+        if not (unwanted(name) or name in _WRITER_OWNED or name.startswith(_WRITER_PREFIXES)):
             record = reader.get_record(name)
             writer.write_record(name, record, len(record))
     writer.write_end_of_file()
     path.write_bytes(stripped.getvalue())
-
-
-def _machine_bound(name: str) -> bool:
-    return name.endswith(".debug_pkl") or name in _WRITER_OWNED or name.startswith(_WRITER_PREFIXES)
