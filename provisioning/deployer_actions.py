@@ -9,6 +9,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from provisioning.registry import handler_permissions
 from stacks.node import prepare_node
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ GUARD_RESOURCES: Mapping[str, tuple[str, ...]] = {
     ),
 }
 
+HANDLERS = ("create", "read", "update", "delete")
 # CloudFormation's schemas name what a type can need at most; these are for what no template of ours has.
 NOT_USED = (
     *("vpc-lattice:*", "vpce:*", "managed-fleets:*", "elasticloadbalancing:*", "cloudwatch:*", "s3tables:*"),
@@ -159,14 +161,11 @@ def stack_actions(types: Iterable[str], region: str) -> Mapping[str, frozenset[s
 
 
 def _needed(type_name: str, region: str) -> Iterable[str]:
-    from provisioning.emulator.corrections.template_schemas import schema_of
-
     # Another service's actions are for features: attachments of documents, alarms of groups.
     services = {"ec2", "iam", *(pattern.partition(":")[0] for pattern in resources_of(type_name))}
-    handlers = (schema_of(type_name, region) or {}).get("handlers") or {}
-    for kind in ("create", "read", "update", "delete"):
-        for action in handlers.get(kind, {}).get("permissions", []):
-            for exact in SPELLED_OUT.get(action, (action,)):
-                used = not any(fnmatchcase(exact, pattern) for pattern in NOT_USED)
-                if used and exact.partition(":")[0] in services:
-                    yield exact
+    handlers = handler_permissions(type_name, region)
+    for action in (action for kind in HANDLERS for action in handlers.get(kind, ())):
+        for exact in SPELLED_OUT.get(action, (action,)):
+            used = not any(fnmatchcase(exact, pattern) for pattern in NOT_USED)
+            if used and exact.partition(":")[0] in services:
+                yield exact

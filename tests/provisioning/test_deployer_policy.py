@@ -16,7 +16,7 @@ from botocore.loaders import Loader
 import provisioning.aws
 from provisioning.deployer_actions import DIRECT, NOT_USED, SPELLED_OUT, stack_actions
 from provisioning.deployer_policy import Place, deployer_policy, resource_types
-from provisioning.emulator.corrections.template_schemas import schema_of
+from provisioning.registry import handler_permissions
 from stacks.synth import synthesize
 from tests.stacks.specs import KEY, SPECS
 
@@ -96,10 +96,8 @@ def test_the_policy_holds_the_tools_calls_and_what_the_templates_types_take_and_
 def test_nothing_of_a_schema_is_left_out_but_unused_features_and_other_services() -> None:
     used: set[str] = set()
     for name in resource_types(stack for spec in SPECS.values() for stack in synthesize(spec)):
-        handlers = (schema_of(name, REGION) or {})["handlers"]
-        named = {
-            each for kind in handlers for each in handlers[kind].get("permissions", []) if kind != "list"
-        }
+        handlers = handler_permissions(name, REGION)
+        named = {each for kind, actions in handlers.items() if kind != "list" for each in actions}
         exact = {each for action in named for each in SPELLED_OUT.get(action, (action,))}
         left_out = exact - stack_actions([name], REGION)[name]
         used |= {pattern for pattern in NOT_USED for action in exact if fnmatchcase(action, pattern)}
