@@ -26,6 +26,8 @@ ARTIFACT = click.Path(path_type=Path, dir_okay=False)
 @click.option("--method", type=click.Choice(["auto", "script", "trace"]), help="How to make TorchScript.")
 @click.option("--atol", type=click.FloatRange(min=0), help="Largest difference from eager.  [default: 0.001]")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the artifact.")
+@click.option("--lanes", type=click.Choice(["quick", "all"]), help="How many ways to try.  [default: all]")
+@click.option("--no-cache", is_flag=True, help="Compile again although nothing changed.")
 @click.option("--on", type=click.Choice(["local", "host"]), default="local", help="Where to compile.")
 @shared_options
 def compile_command(context: Context, *, model: str | None, on: str, **wanted: Any) -> None:
@@ -185,6 +187,7 @@ def invoke(
     stdin = sys.stdin.read() if input_file == Path("-") else None
     body = read_body(None if stdin is not None else input_file, seed if use_random else None, stdin)
     calls = open_hosts(context)
+    chosen = calls.deployment.choose(accelerator)
     with context.console.activity("asking the host"):
-        answer = send(calls, calls.deployment.choose(accelerator), body)
+        answer = send(calls, chosen, body)
     context.console.answer(answer, json.dumps(answer, indent=2))
