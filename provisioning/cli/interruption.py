@@ -49,6 +49,7 @@ def resumable(settings: Settings, doing: str) -> Iterator[None]:
     except KeyboardInterrupt:
         raise Interrupted(
             f"Interrupted while {doing}; AWS may go on with what it was asked for.",
-            "Run the same command again to go on. What exists: "
-            f"{settings.command('status')}  Remove it all: {settings.command('teardown --yes')}",
+            "Run the same command again to go on.\n"
+            f"  what exists:   {settings.command('status')}\n"
+            f"  remove it all: {settings.command('teardown --yes')}",
         ) from None
