@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
+GATES := .venv-gates
+INSTALLED_GATES := $(GATES)/.installed
 
 .PHONY: demo test check bench nightly clean help
 
@@ -16,21 +18,23 @@ demo: $(INSTALLED)  ## Run the whole job on the embedded AWS, from a trained mod
 	$(BIN)/amazonei emulator stop
 
 test: $(INSTALLED_DEV)  ## Run the test suite.
-	$(BIN)/python -m pytest -m "not nightly"
+	$(BIN)/python -m pytest -m "not nightly and not gates"
 
-check: $(INSTALLED_DEV)  ## Format, lint and types, code and tests.
+check: $(INSTALLED_DEV) $(INSTALLED_GATES)  ## Format, lint and types, code and tests; the rule packs over every template.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest -m gates tests/gates
 
 bench: $(INSTALLED_DEV)  ## Measure what we promise about speed, against the named peer in the same run.
 	$(BIN)/python -m tests.bench.startup
+	$(BIN)/python -m tests.bench.synth
 
 nightly: $(INSTALLED_DEV)  ## Run the long campaigns.
 	$(BIN)/python -m pytest -m nightly
 
 clean:           ## Remove everything that was made here.
-	rm -rf $(VENV) build cdk.out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(GATES) build cdk.out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -42,4 +46,10 @@ $(INSTALLED): $(VENV)/bin/python requirements.txt constraints.txt pyproject.toml
 
 $(INSTALLED_DEV): $(INSTALLED) requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
+	touch $@
+
+# The rule packs have an environment of their own: checkov pins an old boto3.
+$(INSTALLED_GATES): requirements-gates.txt
+	$(PYTHON) -m venv $(GATES)
+	$(GATES)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-gates.txt
 	touch $@

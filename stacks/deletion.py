@@ -121,9 +121,8 @@ DELETIONS: Mapping[str, Deletion] = {
         actions=("kms:DescribeKey", "kms:ScheduleKeyDeletion"), resources=("kms:key/*",)
     ),
     "AWS::Logs::LogGroup": Deletion(
-        actions=("logs:DeleteLogGroup",),
+        actions=("logs:DeleteLogGroup", "logs:DescribeLogGroups"),
         resources=("logs:log-group:/aws/sagemaker/Endpoints/{name}-*",),
-        looks=("logs:DescribeLogGroups",),
         tagged=False,
     ),
     "AWS::S3::Bucket": Deletion(

@@ -157,12 +157,12 @@ def _message_statement() -> Statement:
 
 
 def _elastic_inference_statement() -> Statement:
-    # The minimal policy of AWS's guide; accelerators had no ARN before they were attached.
+    accelerators = f"elastic-inference:{Aws.REGION}:{Aws.ACCOUNT_ID}:elastic-inference-accelerator/*"
     return {
         "Sid": "ConnectAccelerator",
         "Effect": "Allow",
         "Action": "elastic-inference:Connect",
-        "Resource": "*",
+        "Resource": f"arn:{Aws.PARTITION}:{accelerators}",
     }
 
 

@@ -21,7 +21,7 @@ Statement = dict[str, object]
 KEY_PENDING_DAYS = 7  # the shortest that KMS allows
 # Everything an administrator needs, spelled out: a policy of kms:* would also allow what is yet to come.
 KEY_ADMINISTRATION = (
-    *("kms:CancelKeyDeletion", "kms:Decrypt", "kms:DescribeKey", "kms:DisableKey"),
+    *("kms:CancelKeyDeletion", "kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:DisableKey"),
     *("kms:DisableKeyRotation", "kms:EnableKey", "kms:EnableKeyRotation", "kms:Encrypt"),
     *("kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:GetKeyPolicy"),
     *("kms:GetKeyRotationStatus", "kms:ListGrants", "kms:ListKeyPolicies", "kms:ListResourceTags"),
@@ -113,8 +113,15 @@ def _administration() -> list[Statement]:
         "Principal": {"AWS": f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:root"},
         "Resource": "*",  # in a key's policy: this key
     }
-    grants = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+    elsewhere = {"kms:GrantIsForAWSResource": "false", "aws:PrincipalIsAWSService": "false"}
     return [
         account | {"Sid": "Administration", "Action": list(KEY_ADMINISTRATION)},
-        account | {"Sid": "GrantsToServices", "Action": "kms:CreateGrant", "Condition": grants},
+        {
+            "Sid": "GrantsToServicesOnly",
+            "Effect": "Deny",
+            "Principal": {"AWS": "*"},
+            "Action": ["kms:CreateGrant"],
+            "Resource": "*",
+            "Condition": {"BoolIfExists": elsewhere},
+        },
     ]

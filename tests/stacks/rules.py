@@ -12,6 +12,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 from stacks.boot import LIMIT_BYTES as USER_DATA_BYTES
+from tests.stacks.service_rules import SERVICE_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,11 +25,15 @@ TEMPLATE_BYTES = 51_200  # what CreateChangeSet takes without a detour through S
 TAGS = {"amazonei:deployment", "amazonei:run", "amazonei:expires-at"}
 LAUNCHED = ("launch-template", "network-interface", "volume")
 UNTAGGABLE = {
+    "AWS::ApplicationAutoScaling::ScalingPolicy",
     "AWS::AutoScaling::ScheduledAction",
     "AWS::EC2::SecurityGroupIngress",
     "AWS::EC2::SubnetRouteTableAssociation",
     "AWS::IAM::InstanceProfile",
+    "AWS::IAM::ManagedPolicy",
     "AWS::S3::BucketPolicy",
+    "AWS::SQS::QueuePolicy",
+    "AWS::Scheduler::Schedule",  # its group is tagged
 }
 FORBIDDEN = (
     "AWS::CDK::Metadata",
@@ -42,9 +47,13 @@ FORBIDDEN = (
 )
 WORLD = {"0.0.0.0/0", "::/0"}
 # https://docs.aws.amazon.com/service-authorization/latest/reference/ lists no resource for these.
-WITHOUT_RESOURCE_LEVEL = ("ec2messages:", "elastic-inference:Connect", "ssmmessages:")
-# EC2 sends neither aws:SourceAccount nor aws:SourceArn when it assumes a role.
-TRUSTED_WITHOUT_SOURCE = {"ec2.amazonaws.com"}
+WITHOUT_RESOURCE_LEVEL = (
+    *("application-autoscaling:Describe", "autoscaling:Describe", "cloudwatch:PutMetricData"),
+    *("ec2:Describe", "ec2messages:", "ecr:GetAuthorizationToken", "ssmmessages:"),
+)
+# These send neither aws:SourceAccount nor aws:SourceArn when they assume a role; CloudFormation's may only
+# be passed by its ARN (`pass_role_is_narrow`).
+TRUSTED_WITHOUT_SOURCE = {"cloudformation.amazonaws.com", "ec2.amazonaws.com"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +95,7 @@ def everything_tagged(template: Template) -> Broken:
     """What can carry a tag carries all of ours, and so does what it launches."""
     for name, resource in template["Resources"].items():
         properties = resource.get("Properties", {})
-        missing = TAGS - _keys(properties.get("Tags", []))
+        missing = TAGS - _keys(properties.get("Tags", properties.get("ResourceTags", [])))
         if resource["Type"] == "AWS::EC2::LaunchTemplate":
             launched = properties["LaunchTemplateData"].get("TagSpecifications", [])
             tagged = {each["ResourceType"]: each["Tags"] for each in launched}
@@ -249,6 +258,7 @@ RULES: tuple[Callable[[Template], Broken], ...] = (
     disks_are_encrypted_and_die,
     user_data_fits,
     buckets_are_private,
+    *SERVICE_RULES,
 )
 
 

@@ -119,7 +119,8 @@ def test_an_elastic_inference_host_may_connect_and_has_its_endpoint(deployments:
     assert host["ElasticInferenceAccelerators"] == [{"Type": "eia2.medium", "Count": 1}]
     (role,) = resources(stack, "AWS::IAM::Role")
     statements = role["Policies"][0]["PolicyDocument"]["Statement"]
-    assert [s["Resource"] for s in statements if s["Action"] == "elastic-inference:Connect"] == ["*"]
+    (connect,) = (s for s in statements if s["Action"] == "elastic-inference:Connect")
+    assert connect["Resource"]["Fn::Join"][1][-1] == ":elastic-inference-accelerator/*"
     services = [json.dumps(door["ServiceName"]) for door in resources(stack, "AWS::EC2::VPCEndpoint")]
     assert sum("elastic-inference.runtime" in service for service in services) == 1
 
