@@ -15,7 +15,7 @@ from artifacts import canonical
 from artifacts.canonical import SHA256_HEX, Fields
 from artifacts.errors import ArtifactRefused, BadRequest
 
-FORMAT = "amazonei-artifact/1"
+FORMAT = "amazonei-artifact/2"
 DTYPE_BYTES = {
     "float64": 8,
     "float32": 4,
@@ -228,12 +228,13 @@ class Manifest:
     target: str
     lane: str
     stand_in: bool  # a CPU program in place of an accelerator's, for emulated hosts only
-    program: str  # how `program.pt` is loaded: "torchscript"
-    preparation: str  # what is done to it after loading: "none" or "optimize-for-inference"
+    program: str  # how `program.pt` is loaded: "torchscript", "torchscript-eia" or "aotinductor"
+    preparation: str  # what is done to it after loading, of artifacts.serve.program.PREPARATIONS
     atol: float  # a host's answer to the golden request may differ from eager by this much
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     toolchain: Toolchain
+    requires: tuple[str, ...] = ()  # instruction sets of the processor, by Linux's names
     files: tuple[FileDigest, ...]
 
     def canonical(self) -> bytes:
@@ -251,6 +252,7 @@ class Manifest:
                 "inputs": [spec.as_document() for spec in self.inputs],
                 "outputs": [spec.as_document() for spec in self.outputs],
                 "toolchain": self.toolchain.as_document(),
+                "requires": list(self.requires),
                 "files": [file.as_document() for file in self.files],
             }
         )
@@ -272,6 +274,12 @@ class Manifest:
         return manifest
 
 
+def _plain_texts(values: tuple[Any, ...], name: str) -> tuple[str, ...]:
+    if not all(isinstance(value, str) and _PLAIN.fullmatch(value) for value in values):
+        raise BadRequest(f"{name!r} of the manifest holds something other than plain words.")
+    return values
+
+
 def _read(fields: Fields) -> Manifest:
     version = fields.text("format")
     if version != FORMAT:
@@ -287,6 +295,7 @@ def _read(fields: Fields) -> Manifest:
         inputs=tuple(TensorSpec.from_document(spec) for spec in fields.array("inputs")),
         outputs=tuple(TensorSpec.from_document(spec) for spec in fields.array("outputs")),
         toolchain=Toolchain.from_document(fields.mapping("toolchain")),
+        requires=_plain_texts(fields.array("requires"), "requires"),
         files=tuple(FileDigest.from_document(file) for file in fields.array("files")),
     )
     fields.finish()

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artifacts.compile.request import CompileRequest, CompileResult, Method
+from artifacts.compile.request import CompileRequest, CompileResult, Lanes, Method
 from artifacts.errors import (
     AmazoneiError,
     ArtifactRefused,
@@ -40,8 +40,16 @@ _FAMILIES: dict[str, type[AmazoneiError]] = {
 }
 
 
-def compile_model(request: CompileRequest, say: Callable[[str], None]) -> CompileResult:
-    """Compile in a child process, passing its progress lines to `say`.
+def _unwatched(_: subprocess.Popen[str]) -> None:
+    """Nobody else ends the process."""
+
+
+def compile_model(
+    request: CompileRequest,
+    say: Callable[[str], None],
+    started: Callable[[subprocess.Popen[str]], None] = _unwatched,
+) -> CompileResult:
+    """Compile in a child process, passing its progress lines to `say` and the process to `started`.
 
     Raises the compiler's own error: `BadRequest` for a model or input spec that cannot be, `CompileError`
     and its family when no artifact that gives the same answers could be made.
@@ -51,7 +59,7 @@ def compile_model(request: CompileRequest, say: Callable[[str], None]) -> Compil
         request_file, result_file = Path(scratch, "request.json"), Path(scratch, "result.json")
         request_file.write_bytes(request.to_json())
         arguments = ["-m", "artifacts.compile", "--request", str(request_file), "--result", str(result_file)]
-        code, tail = _run(arguments, say)
+        code, tail = _run(arguments, say, started)
         if not result_file.exists():
             raise CompileError(f"The compiler process ended with {_ending(code)} and no result.", _last(tail))
         document: dict[str, Any] = json.loads(result_file.read_text(encoding="utf-8"))
@@ -66,7 +74,11 @@ def raise_error(document: dict[str, Any]) -> None:
         raise _FAMILIES.get(error["code"], CompileError)(error["message"], error.get("hint", ""))
 
 
-def _run(arguments: Sequence[str], say: Callable[[str], None]) -> tuple[int, list[str]]:
+def _run(
+    arguments: Sequence[str],
+    say: Callable[[str], None],
+    started: Callable[[subprocess.Popen[str]], None] = _unwatched,
+) -> tuple[int, list[str]]:
     """Run this interpreter with the arguments; return its exit code and its last lines of output."""
     tail: list[str] = []
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
@@ -80,6 +92,7 @@ def _run(arguments: Sequence[str], say: Callable[[str], None]) -> tuple[int, lis
         env=environment,
         start_new_session=True,  # Ctrl-C is ours to handle: we end the compiler and all it has started
     ) as process:
+        started(process)
         try:
             for line in process.stdout or ():
                 tail = [*tail[-40:], line.rstrip()]
@@ -121,7 +134,8 @@ def compile_request(
     section = dict(document.get("model") or {})
     if model is not None and model != section.get("source"):
         section = {"source": model}  # another model: the configured inputs are not its own
-    given = {"inputs": list(wanted["inputs"]) or None, "atol": wanted["atol"], "method": wanted["method"]}
+    given = {"inputs": list(wanted["inputs"]) or None}
+    given |= {key: wanted.get(key) for key in ("atol", "method", "lanes")}
     section |= {key: value for key, value in given.items() if value is not None}
     config = parse_model({"model": section})
     target = find(wanted["target"] or _first_target(document)).name
@@ -134,6 +148,9 @@ def compile_request(
         atol=config.atol,
         out_dir=wanted["out"] or settings.work_dir,
         stand_in=needs_stand_in(target, emulated=settings.emulated),
+        # An emulated host's times decide nothing, so its compile need not take a minute.
+        lanes=Lanes(config.lanes or ("quick" if settings.emulated else "all")),
+        cache=not wanted.get("no_cache"),
     )
 
 

@@ -15,11 +15,12 @@ from stacks.settings import KNOWN_KEYS, reject_unknown
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MODEL_KEYS = ("source", "inputs", "atol", "method")
+MODEL_KEYS = ("source", "inputs", "atol", "method", "lanes")
 BENCHMARK_KEYS = ("mode", "slo_ms", "percentile", "traffic_rps", "rate", "duration")
 BUDGET_KEYS = ("max_usd", "email")
 MODES = ("quick", "standard", "mlperf")
 METHODS = ("auto", "script", "trace")
+LANES = ("quick", "all")
 DEFAULT_ATOL = 1e-3
 
 
@@ -31,6 +32,7 @@ class ModelConfig:
     inputs: tuple[str, ...] = ()
     atol: float = DEFAULT_ATOL
     method: str = "auto"
+    lanes: str = ""  # empty: all, and for an emulated deployment the quick ones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,7 @@ def parse_model(document: Mapping[str, Any]) -> ModelConfig:
         inputs=_texts(section, "inputs"),
         atol=_number(section, "atol", DEFAULT_ATOL, at_least=0.0),
         method=_choice(section, "method", "auto", METHODS),
+        lanes=_choice(section, "lanes", "", LANES) if "lanes" in section else "",
     )
 
 

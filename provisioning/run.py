@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from artifacts.errors import AmazoneiError
 from artifacts.measure.results import ParityRecord, TargetResult
 from provisioning.benchmarking import benchmark
-from provisioning.compiling import compile_model
+from provisioning.parallel import compile_in_parallel
 from provisioning.results import measurements
 from provisioning.shipping import open_package, ship
 
@@ -47,11 +47,9 @@ class Measuring:
 
 def compile_all(requests: tuple[CompileRequest, ...], stage: Stage) -> tuple[CompileResult, ...]:
     """Compile for every target; the first failure ends the job while nothing was created."""
-    results = []
-    for request in requests:
-        with stage.activity(f"compiling {request.model} for {request.target}"):
-            results.append(compile_model(request, stage.say))
-    return tuple(results)
+    names = ", ".join(request.target for request in requests)
+    with stage.activity(f"compiling {requests[0].model} for {names}"):
+        return compile_in_parallel(requests, stage.say)
 
 
 def measure_target(

@@ -10,9 +10,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from artifacts.compile.cache import Store, cache_directory
 from artifacts.compile.documents import write_document
 from artifacts.compile.environment import settle_environment
-from artifacts.compile.request import CompileRequest
+from artifacts.compile.observation import Observer
+from artifacts.compile.recall import recall, remember, request_key
+from artifacts.compile.request import CompileRequest, CompileResult
 from artifacts.errors import AmazoneiError
 
 
@@ -22,16 +25,44 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--request", type=Path, required=True)
     parser.add_argument("--result", type=Path, required=True)
     options = parser.parse_args(arguments)
-    from artifacts.compile.pipeline import compile_model
-
     try:
         request = CompileRequest.from_json(options.request.read_bytes())
-        document = compile_model(request, _say).as_document()
+        document = _compiled(request).as_document()
     except AmazoneiError as error:
         write_document(options.result, {"ok": False, "error": error.as_document()})
         return error.exit_code
     write_document(options.result, document)
     return 0
+
+
+def _compiled(request: CompileRequest) -> CompileResult:
+    """Return the kept result of an unchanged compile, without importing torch, or compile."""
+    if not request.cache:
+        from artifacts.compile.pipeline import compile_model
+
+        return compile_model(request, _say)
+    store = Store(cache_directory())
+    key = request_key(request)
+    with store.sole(key):
+        found = recall(store, key, request)
+        if found is not None:
+            _say(f"unchanged since {found.artifact.name} was compiled: taken from the cache")
+            return found
+        return _observed(request, store, key)
+
+
+def _observed(request: CompileRequest, store: Store, key: str) -> CompileResult:
+    """Compile, and keep the result with everything the compile read."""
+    observer = Observer(ignored=(store.directory, request.out_dir))
+    observer.start()
+    from artifacts.compile.pipeline import Memory, compile_model
+
+    observer.watch_readers()
+    result = compile_model(request, _say, Memory(store=store, examined=observer.stop))
+    inputs = observer.inputs()
+    if inputs is not None:
+        remember(store, key, result, inputs)
+    return result
 
 
 def _say(step: str) -> None:

@@ -37,6 +37,7 @@ class Label:
     atol: float
     compiler: str
     compiler_version: str
+    requires: tuple[str, ...] = ()
 
 
 def pack_program(subject: Subject, program: Path, label: Label, out_dir: Path) -> tuple[Path, Manifest]:
@@ -56,6 +57,7 @@ def pack_program(subject: Subject, program: Path, label: Label, out_dir: Path) -
             inputs=subject.inputs,
             outputs=subject.outputs,
             toolchain=_toolchain(label),
+            requires=label.requires,
             files=tuple(archive.digest_file(path, name) for name, path in sorted(files.items())),
         )
         return archive.pack(manifest, files, out_dir), manifest

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import platform
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from artifacts.compile import neuron, neuronx
-from artifacts.compile.lanes import Course, Race, choose, race
+from artifacts.compile.cache import cache_directory
+from artifacts.compile.contender import Trial
+from artifacts.compile.cuda import missing_gpu
+from artifacts.compile.elastic_inference import crossing_warnings
+from artifacts.compile.lanes import Course
 from artifacts.compile.loading import artifact_name, load_model
+from artifacts.compile.neuron_programs import NeuronJob, compile_neuron_program, device_present
 from artifacts.compile.packing import Label, pack_program, write_evidence
-from artifacts.compile.parity import EXAMPLE_SEED, Case, reference_cases
+from artifacts.compile.parity import Case, examine
+from artifacts.compile.remembering import Won, win
 from artifacts.compile.request import CompileRequest, CompileResult, LaneReport
 from artifacts.compile.subject import Subject, prepare_subject
 from artifacts.compile.toolchain import import_neuron
@@ -22,16 +27,28 @@ from artifacts.compile.torchscript import save
 from artifacts.errors import ToolchainMissing
 from artifacts.manifest import Parity, parse_specs
 from artifacts.serve.program import ELASTIC_INFERENCE, NO_PREPARATION, TORCHSCRIPT
-from artifacts.serve.sampling import sample
 from artifacts.targets import Compiler, Target, find
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from artifacts.compile.cache import Store
+
     Progress = Callable[[str], None]
 
 _MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
-UNCHECKED = "not run here: it needs the device, where the golden request decides"
+
+
+def _unobserved() -> None:
+    """Nobody waits for the model to have been read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What a compile leaves behind for the next one."""
+
+    store: Store | None = None  # None: nothing is taken from a cache or kept
+    examined: Callable[[], None] = _unobserved  # called when all of the user's files were read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +62,9 @@ class Build:
     warnings: tuple[str, ...] = ()
 
 
-def compile_model(request: CompileRequest, progress: Progress) -> CompileResult:
+def compile_model(request: CompileRequest, progress: Progress, memory: Memory | None = None) -> CompileResult:
     """Return the artifact of the fastest lane that answers like the eager model."""
+    memory = memory or Memory()
     target = find(request.target)
     specs = parse_specs(request.inputs)
     _refuse_missing_toolchain(request, target)
@@ -54,11 +72,13 @@ def compile_model(request: CompileRequest, progress: Progress) -> CompileResult:
     progress(f"loading {request.model} …")
     loaded = load_model(request.model)
     name = artifact_name(request.name or loaded.name)
-    subject = prepare_subject(loaded.module, specs)
+    subject = prepare_subject(loaded.module, specs or loaded.inputs)
     progress("running eager for reference …")
-    cases = reference_cases(subject)
+    subject, cases = examine(subject)
+    memory.examined()
     with tempfile.TemporaryDirectory(prefix="amazonei-compile-") as scratch:
-        build = _build(Job(request, target, name, Path(scratch), progress), subject, cases)
+        job = Job(request, target, name, Path(scratch), progress, memory.store)
+        build = _build(job, subject, cases)
         artifact, manifest = pack_program(subject, build.program, build.label, request.out_dir)
     result = CompileResult(
         artifact=artifact,
@@ -85,6 +105,7 @@ class Job:
     name: str
     scratch: Path
     progress: Progress
+    store: Store | None
 
 
 def _refuse_missing_toolchain(request: CompileRequest, target: Target) -> None:
@@ -93,28 +114,37 @@ def _refuse_missing_toolchain(request: CompileRequest, target: Target) -> None:
         return
     if target.compiler in {Compiler.TORCH_NEURON, Compiler.TORCH_NEURONX}:
         import_neuron(target.compiler)
-    if target.compiler is Compiler.CUDA:
+    reason = missing_gpu() if target.compiler is Compiler.CUDA else ""
+    if reason:
         raise ToolchainMissing(
-            f"{target.name} needs a CUDA lane, which this version does not make.",
-            "Choose a CPU or Neuron target, or add --emulate for a CPU stand-in on an emulated host.",
+            f"No lane for {target.name} can be made here: {reason}.",
+            "Compile on a machine with that GPU and a CUDA build of torch, or add --emulate for a CPU "
+            "stand-in on an emulated host.",
         )
 
 
 def _build(job: Job, subject: Subject, cases: tuple[Case, ...]) -> Build:
     if not job.request.stand_in and job.target.compiler in {Compiler.TORCH_NEURON, Compiler.TORCH_NEURONX}:
-        return _build_for_neuron(job, subject)
-    result = race(subject, cases, _course(job))
-    return _build_from(result, job)
+        return _build_for_neuron(job, subject, cases)
+    return _build_from(win(_course(job, subject, cases), job.store), job)
 
 
-def _course(job: Job) -> Course:
-    plain = job.target.compiler is Compiler.TORCH_EIA and not job.request.stand_in
-    return Course(
-        method=job.request.method,
-        atol=job.request.atol,
+def _course(job: Job, subject: Subject, cases: tuple[Case, ...]) -> Course:
+    request, compiler = job.request, job.target.compiler
+    trial = Trial(
+        subject=subject,
+        cases=cases,
+        atol=request.atol,
         directory=job.scratch,
-        transformed=not plain,
-        native=job.request.stand_in or job.target.architecture == _machine(),
+        lock=cache_directory() / "timing.lock",
+    )
+    return Course(
+        method=request.method,
+        lanes=request.lanes,
+        trial=trial,
+        transformed=compiler is not Compiler.TORCH_EIA or request.stand_in,
+        native=request.stand_in or job.target.architecture == _machine(),
+        gpu=compiler is Compiler.CUDA and not request.stand_in,
         progress=job.progress,
     )
 
@@ -123,20 +153,23 @@ def _machine() -> str:
     return _MACHINES.get(platform.machine().lower(), platform.machine())
 
 
-def _build_from(result: Race, job: Job) -> Build:
-    best = choose(result)
-    lane, program = best.lane.name, TORCHSCRIPT
+def _build_from(won: Won, job: Job) -> Build:
+    best = won.best
+    lane, program = best.lane.name, best.lane.program
     if job.request.stand_in and job.target.compiler is not Compiler.TORCHSCRIPT:
         lane = f"cpu-stand-in-for-{job.target.compiler.value}"
     elif job.target.compiler is Compiler.TORCH_EIA:
         program = ELASTIC_INFERENCE
-    label = _label(job, lane, program, best.lane.preparation)
+    label = replace(
+        _label(job, lane, program, best.lane.preparation),
+        requires=best.lane.requires,
+    )
     return Build(
-        program=best.lane.program,
+        program=best.lane.path,
         label=label,
         parity=best.parity,
-        lanes=result.reports,
-        warnings=result.warnings,
+        lanes=won.reports,
+        warnings=won.warnings + (crossing_warnings(best.lane.path) if program == ELASTIC_INFERENCE else ()),
     )
 
 
@@ -155,24 +188,30 @@ def _label(job: Job, lane: str, program: str, preparation: str, version: str = "
     )
 
 
-def _build_for_neuron(job: Job, subject: Subject) -> Build:
+def _build_for_neuron(job: Job, subject: Subject, cases: tuple[Case, ...]) -> Build:
     """Compile with the Neuron SDK; without the device the program cannot be run here."""
     sdk = import_neuron(job.target.compiler)
     lane = job.target.compiler.value
-    job.progress(f"{lane}: tracing and compiling, which takes minutes …")
-    example = subject.arguments(sample(subject.inputs, EXAMPLE_SEED))
-    if job.target.compiler is Compiler.TORCH_NEURON:
-        module = neuron.compile_program(sdk, subject, list(example), job.scratch / "neuron")
-    else:
-        options = neuronx.trace_options(job.target.instance_type or job.target.name, job.scratch / "neuron")
-        module = neuronx.compile_program(sdk, subject, example, options)
+    made = compile_neuron_program(
+        NeuronJob(
+            sdk=sdk,
+            target=job.target,
+            subject=subject,
+            cases=cases,
+            atol=job.request.atol,
+            directory=job.scratch / "neuron",
+            progress=job.progress,
+            device=device_present(),
+        )
+    )
     program = job.scratch / "neuron.pt"
-    save(module, program)
-    version = str(getattr(sdk, "__version__", "unknown"))
+    save(made.module, program)
+    placed = f"{made.placement.share:.0%} of the operators on Neuron"
+    reason = f"{placed}; {made.note}" if made.note else placed
     return Build(
         program=program,
-        label=_label(job, lane, TORCHSCRIPT, NO_PREPARATION, version),
-        parity=Parity(max_abs_diff=-1.0, atol=job.request.atol, passed=False, inputs_checked=0),
-        lanes=(LaneReport(lane=lane, ms=None, passed=False, reason=UNCHECKED),),
-        warnings=(f"{lane}: {UNCHECKED}.",),
+        label=_label(job, lane, TORCHSCRIPT, NO_PREPARATION, str(getattr(sdk, "__version__", "unknown"))),
+        parity=made.parity,
+        lanes=(LaneReport(lane=lane, ms=None, passed=made.parity.passed, reason=reason),),
+        warnings=(f"{lane}: {made.note}.",) if made.note else (),
     )

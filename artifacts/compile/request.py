@@ -23,6 +23,13 @@ class Method(str, Enum):  # noqa: UP042 - artifacts/ runs on Python 3.10
     TRACE = "trace"
 
 
+class Lanes(str, Enum):  # noqa: UP042 - artifacts/ runs on Python 3.10
+    """How many ways of making the program are tried."""
+
+    QUICK = "quick"  # plain and frozen TorchScript: seconds
+    ALL = "all"  # also other layouts and types, and machine code: a minute or two
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompileRequest:
     """One model for one target."""
@@ -35,6 +42,8 @@ class CompileRequest:
     atol: float = DEFAULT_ATOL
     stand_in: bool = False  # a CPU program for an accelerator's emulated host
     name: str = ""  # empty: derived from the model
+    lanes: Lanes = Lanes.QUICK
+    cache: bool = True  # an unchanged compile may be taken from the cache
 
     def to_json(self) -> bytes:
         """Return the request as canonical JSON."""
@@ -48,6 +57,8 @@ class CompileRequest:
                 "atol": self.atol,
                 "stand_in": self.stand_in,
                 "name": self.name,
+                "lanes": self.lanes.value,
+                "cache": self.cache,
             }
         )
 
@@ -64,6 +75,8 @@ class CompileRequest:
             atol=fields.number("atol"),
             stand_in=fields.boolean("stand_in"),
             name=fields.text("name"),
+            lanes=_lanes(fields.text("lanes")),
+            cache=fields.boolean("cache"),
         )
         fields.finish()
         return request
@@ -74,6 +87,13 @@ def _method(text: str) -> Method:
         return Method(text)
     except ValueError as error:
         raise BadRequest(f"There is no method {text!r}.", "Use auto, script or trace.") from error
+
+
+def _lanes(text: str) -> Lanes:
+    try:
+        return Lanes(text)
+    except ValueError as error:
+        raise BadRequest(f"There are no lanes {text!r}.", "Use quick or all.") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

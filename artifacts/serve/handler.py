@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from artifacts.archive import MANIFEST_NAME
-from artifacts.errors import ArtifactRefused, BadRequest, ServeFailed
+from artifacts.errors import BadRequest, ServeFailed
 from artifacts.manifest import Manifest, TensorSpec
-from artifacts.serve.program import ELASTIC_INFERENCE, PROGRAM_NAME, TORCHSCRIPT, flatten, load_program
+from artifacts.serve.processor import processor_features, refuse_unfit
+from artifacts.serve.program import ELASTIC_INFERENCE, PROGRAM_NAME, flatten, open_program
 from artifacts.serve.sampling import dtype_name, torch_dtype
 from artifacts.serve.torch_eia import attach, installed_torcheia
 
@@ -98,11 +99,10 @@ def load(directory: Path, threads: int) -> Handler:
     torch.set_num_threads(threads)
     manifest = Manifest.from_json((directory / MANIFEST_NAME).read_bytes())
     _import_runtime(manifest)
-    program = load_program(directory / PROGRAM_NAME, manifest.preparation)
+    refuse_unfit(manifest, processor_features(), str(torch.__version__))
+    program = open_program(directory / PROGRAM_NAME, manifest.program, manifest.preparation)
     if manifest.program == ELASTIC_INFERENCE:
         return Handler(manifest, attach(program, torch, installed_torcheia()))
-    if manifest.program != TORCHSCRIPT:
-        raise ArtifactRefused(f"This host cannot run a {manifest.program} program.")
     return Handler(manifest, program)
 
 

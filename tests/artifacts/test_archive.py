@@ -144,7 +144,7 @@ def _compress(path: Path) -> None:
 
 
 def _older_format(path: Path) -> None:
-    _rewrite(path, lambda all_: [(i, data.replace(b"artifact/1", b"artifact/0")) for i, data in all_])
+    _rewrite(path, lambda all_: [(i, data.replace(b"artifact/2", b"artifact/0")) for i, data in all_])
 
 
 TAMPERINGS = {

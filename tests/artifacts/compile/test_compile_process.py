@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 def _request(model: str, directory: Path, target: str = "c7i.xlarge") -> CompileRequest:
     inputs = ("x=float32[1,4]",)
-    return CompileRequest(model=model, inputs=inputs, target=target, out_dir=directory, method=Method.SCRIPT)
+    return CompileRequest(
+        model=model, inputs=inputs, target=target, out_dir=directory, method=Method.SCRIPT, cache=False
+    )
 
 
 def _run(directory: Path, *module: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:

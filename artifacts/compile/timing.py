@@ -1,0 +1,40 @@
+"""How long one request takes: on one thread, and with nobody else timing."""
+
+from __future__ import annotations
+
+import fcntl
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch.utils.benchmark import Timer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+ROUNDS = 3
+_ROUND_S = 0.1
+_WARM_UP_RUNS = 3  # TorchScript specialises in its first runs
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Hold the machine's timing lock: compiles that run in parallel take turns to time."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)  # released by closing, also when this process is killed
+        yield
+
+
+def median_ms(run: Callable[..., object], inputs: tuple[torch.Tensor, ...], rounds: int = ROUNDS) -> float:
+    """Return the time of one request on one thread, in milliseconds.
+
+    The least of the rounds' medians: whatever else runs on this machine only ever adds.
+    """
+    with torch.inference_mode():
+        for _ in range(_WARM_UP_RUNS):
+            run(*inputs)
+        timer = Timer(stmt="run(*inputs)", globals={"run": run, "inputs": inputs}, num_threads=1)
+        medians = [timer.blocked_autorange(min_run_time=_ROUND_S).median for _ in range(rounds)]
+    return min(medians) * 1e3
