@@ -5,6 +5,8 @@ Signature: https://awsdocs-neuron.readthedocs-hosted.com/en/latest/frameworks/to
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from artifacts.compile.foreign import user_code
@@ -22,12 +24,44 @@ if TYPE_CHECKING:
 _TARGETS = ("inf2", "trn1n", "trn1", "trn2")
 
 
+class AutoCast(str, Enum):  # noqa: UP042 - artifacts/ runs on Python 3.10
+    """Which operators neuronx-cc may compute in fewer bits."""
+
+    NONE = "none"
+    MATMULT = "matmult"
+    ALL = "all"
+
+
+class AutoCastType(str, Enum):  # noqa: UP042 - artifacts/ runs on Python 3.10
+    """The fewer bits."""
+
+    BF16 = "bf16"
+    FP16 = "fp16"
+    TF32 = "tf32"
+    FP8 = "fp8_e4m3"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeuronXOptions:
+    """The choices of a compilation for Inf2, Trn1 or Trn2."""
+
+    auto_cast: AutoCast = AutoCast.NONE
+    auto_cast_type: AutoCastType = AutoCastType.BF16
+    support_threshold: float = 0.9  # of the model's operators on the device; neuronx's own default is 0.5
+    partitioned: bool = False  # may leave operators on the host's CPU, down to the threshold
+
+
 class TorchNeuronX(Protocol):
     """The part of torch_neuronx that we call."""
 
     @property
     def trace(self) -> Callable[..., torch.jit.ScriptModule]:
         """Compile for NeuronCore-v2 and later."""
+        ...
+
+    @property
+    def PartitionerConfig(self) -> Callable[..., object]:  # noqa: N802 - AWS's own name
+        """Make the settings of the partitioner."""
         ...
 
 
@@ -39,13 +73,26 @@ def compiler_target(instance_type: str) -> str:
     return family
 
 
-def trace_options(instance_type: str, work_directory: Path) -> dict[str, Any]:
-    """Return the keyword arguments of torch_neuronx.trace."""
+def compiler_arguments(instance_type: str, options: NeuronXOptions) -> str:
+    """Return neuronx-cc's command line."""
+    arguments = ["--target", compiler_target(instance_type), "--auto-cast", options.auto_cast.value]
+    if options.auto_cast is not AutoCast.NONE:
+        arguments += ["--auto-cast-type", options.auto_cast_type.value]
+    return " ".join(arguments)
+
+
+def trace_options(instance_type: str, work_directory: Path, options: NeuronXOptions) -> dict[str, Any]:
+    """Return the keyword arguments of torch_neuronx.trace, all but the partitioner's."""
     return {
-        "compiler_args": f"--target {compiler_target(instance_type)} --auto-cast none",
+        "compiler_args": compiler_arguments(instance_type, options),
         "compiler_workdir": str(work_directory),
-        "cpu_backend": True,
+        "cpu_backend": True,  # compiles where there is no device, and where there is one just as well
     }
+
+
+def partitioner_options(options: NeuronXOptions) -> dict[str, Any]:
+    """Return the keyword arguments of torch_neuronx.PartitionerConfig."""
+    return {"model_support_percentage_threshold": options.support_threshold}
 
 
 def compile_program(
@@ -53,7 +100,9 @@ def compile_program(
     subject: Subject,
     example: tuple[torch.Tensor, ...],
     options: dict[str, Any],
+    partitioner: dict[str, Any] | None = None,
 ) -> torch.jit.ScriptModule:
     """Return the program for the NeuronCores that the options name."""
     with user_code("torch_neuronx.trace"):
-        return sdk.trace(subject.flat, example, **options)
+        config = {} if partitioner is None else {"partitioner_config": sdk.PartitionerConfig(**partitioner)}
+        return sdk.trace(subject.flat, example, **options, **config)

@@ -85,6 +85,7 @@ def _tracer_heard(surroundings: Surroundings) -> Iterator[list[Warned]]:
             heard.append(Warned(place, str(message).split(". ")[0].strip()))
 
     with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # looking at every attribute wakes every deprecation there is
         warnings.simplefilter("always", TracerWarning)
         warnings.showwarning = hear
         yield heard

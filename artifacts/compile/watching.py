@@ -29,6 +29,7 @@ REFUSALS = (RuntimeError, ValueError, LookupError, ArithmeticError, AssertionErr
 # item(), bool(), int() and float() end here.
 _LOOKS = torch.ops.aten._local_scalar_dense.default  # noqa: SLF001 - an operator's name, not a private
 _WHOLE_LOOKS = frozenset({torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.__array__})
+_MASKS = frozenset({torch.bool, torch.uint8})
 _RANDOM, _SIZE_FROM_DATA = torch.Tag.nondeterministic_seeded, torch.Tag.dynamic_output_shape
 
 
@@ -88,7 +89,7 @@ class _Operators(TorchDispatchMode):
             self.decided(answer)
         if _RANDOM in func.tags:
             self._drew(func)
-        if touched and _SIZE_FROM_DATA in func.tags and isinstance(answer, torch.Tensor):
+        if touched and isinstance(answer, torch.Tensor) and _sized_by_data(func, args):
             self.decided(answer.shape)
         self._mark(answer, touched=touched)
         return answer
@@ -133,6 +134,15 @@ class _WholeTensors(TorchFunctionMode):
         if func in _WHOLE_LOOKS and self._operators.touches(args[:1]):
             self._operators.decided(str(answer))
         return answer
+
+
+def _sized_by_data(func: Any, args: tuple[Any, ...]) -> bool:
+    """Return whether the size of the answer depends on values, as of nonzero() and of x[x > 0]."""
+    if _SIZE_FROM_DATA not in func.tags:
+        return False
+    if func is not torch.ops.aten.index.Tensor:
+        return True
+    return any(index is not None and index.dtype in _MASKS for index in args[1])
 
 
 def _storage(tensor: torch.Tensor) -> int:

@@ -134,6 +134,7 @@ class RunningMean(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.mean: torch.Tensor
         self.register_buffer("mean", torch.zeros(4))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -1,96 +1,172 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+import transformers
 
 from artifacts.compile import neuron, neuronx
+from artifacts.compile.fit import refuse_misfit
+from artifacts.compile.loading import load_model
+from artifacts.compile.neuron_programs import NeuronJob, NeuronProgram, compile_neuron_program
+from artifacts.compile.parity import examine
 from artifacts.compile.subject import Subject, prepare_subject
-from artifacts.errors import BadRequest, CompileError
-from artifacts.manifest import TensorSpec
-from artifacts.serve.program import torchscript_expected
+from artifacts.errors import BadRequest, CompileError, VerificationFailed
+from artifacts.manifest import parse_specs
+from artifacts.targets import Compiler, find
+from tests.artifacts.compile import neuron_doubles as doubles
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-class DocumentedTorchNeuron:
-    """Has the signature in AWS's reference for torch_neuron.trace, and nothing else."""
-
-    def __init__(self) -> None:
-        self.calls: list[dict[str, Any]] = []
-
-    def trace(  # noqa: PLR0917 - AWS's own
-        self,
-        model: Any,
-        example_inputs: Any,
-        compiler_args: list[str] | None = None,
-        compiler_timeout: int | None = None,
-        compiler_workdir: str | None = None,
-        subgraph_builder_function: Any = None,
-        minimum_segment_size: int = 2,
-        single_fusion_ratio_threshold: float = 0.6,
-        fallback: bool = True,
-        dynamic_batch_size: bool = False,
-        optimizations: Any = None,
-        separate_weights: bool = False,
-        strict: bool = True,
-    ) -> torch.jit.ScriptModule:
-        self.calls.append({"separate_weights": separate_weights, "compiler_args": compiler_args})
-        return _traced(model, example_inputs)
-
-
-class DocumentedTorchNeuronX:
-    """Has the signature in AWS's reference for torch_neuronx.trace, and nothing else."""
-
-    def __init__(self) -> None:
-        self.calls: list[dict[str, Any]] = []
-
-    def trace(
-        self,
-        func: Any,
-        example_inputs: Any,
-        *_: Any,
-        input_output_aliases: dict[Any, Any] | None = None,
-        compiler_workdir: str | None = None,
-        compiler_args: str | None = None,
-        partitioner_config: Any = None,
-        inline_weights_to_neff: bool = True,
-        cpu_backend: bool = False,
-    ) -> torch.jit.ScriptModule:
-        self.calls.append({"compiler_args": compiler_args, "cpu_backend": cpu_backend})
-        return _traced(func, example_inputs)
-
-
-def _traced(model: Any, example: Any) -> torch.jit.ScriptModule:
-    with torchscript_expected():
-        traced = torch.jit.trace(model, tuple(example))  # type: ignore[no-untyped-call]
-    assert isinstance(traced, torch.jit.ScriptModule)
-    return traced
+SAMPLES = Path(__file__).parents[1] / "sample_models.py"
 
 
 @pytest.fixture
-def subject() -> Subject:
-    return prepare_subject(torch.nn.Linear(4, 2), (TensorSpec(name="input", dtype="float32", shape=(1, 4)),))
+def build(tmp_path: Path) -> Callable[..., NeuronProgram]:
+    def build_(
+        sdk: Any,
+        target: str,
+        model: str = f"{SAMPLES}:two_layers",
+        spec: str = "x=float32[1,4]",
+        *,
+        device: bool = False,
+    ) -> NeuronProgram:
+        subject, cases = examine(prepare_subject(load_model(model).module, parse_specs((spec,))))
+        job = NeuronJob(
+            sdk=sdk,
+            target=find(target),
+            subject=subject,
+            cases=cases,
+            atol=1e-3,
+            directory=tmp_path,
+            progress=lambda _: None,
+            device=device,
+        )
+        return compile_neuron_program(job)
+
+    return build_
 
 
-def test_neuronx_compiles_without_a_device_for_the_family_asked_for(subject: Subject, tmp_path: Path) -> None:
-    sdk = DocumentedTorchNeuronX()
-    options = neuronx.trace_options("inf2.8xlarge", tmp_path)
-    program = neuronx.compile_program(sdk, subject, (torch.ones(1, 4),), options)
-    assert sdk.calls == [{"compiler_args": "--target inf2 --auto-cast none", "cpu_backend": True}]
-    torch.testing.assert_close(program(torch.ones(1, 4))[0], subject.model(torch.ones(1, 4)))
+def test_neuronx_compiles_without_a_device_for_the_family_asked_for(
+    build: Callable[..., NeuronProgram],
+) -> None:
+    sdk = doubles.DocumentedTorchNeuronX()
+    made = build(sdk, "inf2.8xlarge")
+    assert sdk.calls == [
+        {"compiler_args": "--target inf2 --auto-cast none", "cpu_backend": True, "partitioner": None}
+    ]
+    assert made.placement.share == 1.0
+    assert made.placement.segments == 1
+    assert not made.parity.passed  # nothing ran it
+    assert "golden request" in made.note
 
 
-def test_neuron_compiles_for_inf1(subject: Subject, tmp_path: Path) -> None:
-    sdk = DocumentedTorchNeuron()
-    program = neuron.compile_program(sdk, subject, [torch.ones(1, 4)], tmp_path)
-    assert sdk.calls == [{"separate_weights": False, "compiler_args": ["--fp32-cast", "matmult"]}]
-    torch.testing.assert_close(program(torch.ones(1, 4))[0], subject.model(torch.ones(1, 4)))
+def test_inf1_is_analysed_before_it_is_compiled(build: Callable[..., NeuronProgram]) -> None:
+    sdk = doubles.DocumentedTorchNeuron()
+    build(sdk, "inf1.xlarge")
+    assert [name for name, _ in sdk.calls] == ["analyze_model", "trace"]
+    assert sdk.calls[1][1] == {
+        "compiler_args": ["--fp32-cast", "matmult"],
+        "dynamic_batch_size": False,
+        "separate_weights": False,
+    }
 
 
-@pytest.mark.parametrize(("weight_bytes", "separate"), [(1_900_000_000, False), (1_900_000_001, True)])
-def test_weights_above_the_limit_are_kept_apart(weight_bytes: int, separate: bool) -> None:
-    assert neuron.trace_options(weight_bytes, Path("w"))["separate_weights"] is separate
+def test_where_there_is_a_device_its_answers_are_compared(build: Callable[..., NeuronProgram]) -> None:
+    made = build(doubles.DocumentedTorchNeuronX(), "inf2.xlarge", device=True)
+    assert made.parity.passed
+    assert made.parity.inputs_checked >= 6
+    with pytest.raises(VerificationFailed, match=r"answers differ by 0\.0") as refused:
+        build(doubles.DocumentedTorchNeuronX(drift=0.02), "inf2.xlarge", device=True)
+    assert "--atol" in refused.value.hint
+
+
+def test_a_silent_fall_back_to_the_cpu_fails_the_compilation(build: Callable[..., NeuronProgram]) -> None:
+    with pytest.raises(CompileError, match="No operator was placed on Neuron") as refused:
+        build(doubles.DocumentedTorchNeuron(falls_back=True), "inf1.xlarge")
+    assert refused.value.exit_code == 4
+    assert "aten::linear (2)" in refused.value.hint
+
+
+def test_too_small_a_share_on_the_device_fails_the_compilation(build: Callable[..., NeuronProgram]) -> None:
+    with pytest.raises(CompileError, match="Only 67% of the operators were placed on Neuron") as refused:
+        build(doubles.DocumentedTorchNeuronX(on_host=1), "trn1.2xlarge")
+    assert "aten::mul (1)" in refused.value.hint
+
+
+def test_what_does_not_compile_whole_is_partitioned_down_to_the_gates_own_threshold(
+    build: Callable[..., NeuronProgram],
+) -> None:
+    sdk = doubles.DocumentedTorchNeuronX(whole=False)
+    build(sdk, "inf2.xlarge")
+    assert [call["partitioner"] for call in sdk.calls] == [None, {"threshold": 0.9}]
+
+
+def test_a_model_with_a_branch_is_refused_because_neuron_takes_traces_only(
+    build: Callable[..., NeuronProgram],
+) -> None:
+    with pytest.raises(VerificationFailed, match="trace of the model does not answer like it") as refused:
+        build(doubles.DocumentedTorchNeuronX(), "inf2.xlarge", model=f"{SAMPLES}:Branch")
+    assert "sample_models.py:" in refused.value.hint
+
+
+def test_a_compiler_that_fails_is_a_compile_error(build: Callable[..., NeuronProgram]) -> None:
+    class Failing:
+        def analyze_model(self, model: Any, *, example_inputs: Any) -> str:
+            return ""
+
+        def trace(self, model: Any, example_inputs: Any, **options: Any) -> torch.jit.ScriptModule:
+            raise RuntimeError("No operator placed on Neuron")
+
+    with pytest.raises(CompileError, match="No operator placed on Neuron"):
+        build(Failing(), "inf1.xlarge")
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments"),
+    [
+        (neuronx.NeuronXOptions(), "--target trn2 --auto-cast none"),
+        (
+            neuronx.NeuronXOptions(
+                auto_cast=neuronx.AutoCast.MATMULT, auto_cast_type=neuronx.AutoCastType.FP16
+            ),
+            "--target trn2 --auto-cast matmult --auto-cast-type fp16",
+        ),
+    ],
+)
+def test_the_casts_are_said_to_neuronx_cc(options: neuronx.NeuronXOptions, arguments: str) -> None:
+    assert neuronx.compiler_arguments("trn2.48xlarge", options) == arguments
+
+
+class Weights(torch.nn.Module):
+    """Has so many float32 weights, and no memory for them."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.held = torch.nn.Parameter(torch.empty(count, device="meta"), requires_grad=False)
+
+
+@pytest.mark.parametrize(("weights", "separate"), [(475_000_000, False), (475_000_001, True)])
+def test_weights_above_1_9_gb_are_kept_apart(weights: int, separate: bool) -> None:
+    options = neuron.trace_options(Weights(weights), Path("w"), neuron.NeuronOptions())
+    assert options["separate_weights"] is separate
+
+
+@pytest.mark.parametrize(
+    ("weights", "cores"), [(1_000_000, 4), (25_557_032, 4), (110_000_000, 24), (2_000_000_000, 64)]
+)
+def test_a_pipeline_has_four_cores_for_twenty_million_weights(weights: int, cores: int) -> None:
+    assert neuron.pipeline_cores(weights) == cores
+
+
+def test_the_options_of_inf1_reach_the_compiler() -> None:
+    chosen = neuron.NeuronOptions(fp32_cast=neuron.Fp32Cast.ALL_FP16, dynamic_batch=True, pipeline=True)
+    options = neuron.trace_options(Weights(110_000_000), Path("w"), chosen)
+    assert options["compiler_args"] == ["--fp32-cast", "all-fp16", "--neuroncore-pipeline-cores", "24"]
+    assert options["dynamic_batch_size"] is True
 
 
 @pytest.mark.parametrize(
@@ -113,11 +189,44 @@ def test_other_instances_have_none(instance_type: str) -> None:
         neuronx.compiler_target(instance_type)
 
 
-def test_a_compiler_that_fails_is_a_compile_error(subject: Subject, tmp_path: Path) -> None:
-    class Failing:
-        def trace(self, func: Any, example_inputs: Any, **options: Any) -> torch.jit.ScriptModule:
-            raise RuntimeError("No operator placed on Neuron")
+def _gpt2() -> torch.nn.Module:
+    return transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(n_embd=8, n_layer=1, n_head=2, vocab_size=11, n_positions=16)
+    )
 
-    options = neuronx.trace_options("inf2.xlarge", tmp_path)
-    with pytest.raises(CompileError, match="No operator placed on Neuron"):
-        neuronx.compile_program(Failing(), subject, (torch.ones(1, 4),), options)
+
+def _t5() -> torch.nn.Module:
+    return transformers.T5ForConditionalGeneration(
+        transformers.T5Config(d_model=8, d_ff=8, d_kv=4, num_layers=1, num_heads=2, vocab_size=11)
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "compiler", "part"),
+    [
+        (_gpt2, Compiler.TORCH_NEURON, "a generative decoder"),
+        (_t5, Compiler.TORCH_NEURON, "an encoder with a decoder"),
+        (_t5, Compiler.TORCH_NEURONX, "not both in one program"),
+    ],
+)
+def test_what_a_family_does_not_run_is_refused_with_the_reason(
+    model: Callable[[], torch.nn.Module], compiler: Compiler, part: str
+) -> None:
+    with pytest.raises(CompileError, match="does not fit inf") as refused:
+        refuse_misfit(model(), compiler, "inf2.xlarge")
+    assert part in refused.value.message
+    assert refused.value.hint
+
+
+def test_what_a_family_runs_is_let_through() -> None:
+    refuse_misfit(_gpt2(), Compiler.TORCH_NEURONX, "inf2.xlarge")
+    refuse_misfit(_t5().get_encoder(), Compiler.TORCH_NEURON, "inf1.xlarge")  # type: ignore[operator]
+    refuse_misfit(torch.nn.Linear(1, 1), Compiler.TORCH_NEURON, "inf1.xlarge")
+
+
+def test_a_documented_double_refuses_what_aws_does_not_document() -> None:
+    subject: Subject = prepare_subject(torch.nn.ReLU(), parse_specs(("float32[1]",)))
+    with pytest.raises(CompileError, match="unexpected keyword"):
+        neuronx.compile_program(
+            doubles.DocumentedTorchNeuronX(), subject, (torch.ones(1),), {"dynamic_batch_size": True}
+        )
