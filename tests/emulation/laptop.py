@@ -163,7 +163,7 @@ class Laptop:
         *accelerators: str,
         source: str = "model.py:halve",
         spec: str = "x=float32[2,4]",
-        load: str = "rate = 20",
+        load: str = "rate = 100",
         duration: float = 1,
     ) -> str:
         (self.folder / "model.py").write_text(MODEL)

@@ -1,0 +1,162 @@
+"""Versions come, fail and go back through the installed command, on a host that really runs."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from artifacts import archive
+from tests.artifacts.serve.following import Follower
+from tests.emulation.laptop import REGION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.emulation.laptop import Finished, Laptop
+
+X = [[2.0, 4.0, 6.0, 8.0]]
+EM = ("--emulate", "--region", REGION)
+
+
+def compiled(laptop: Laptop, factor: float) -> Path:
+    """Compile a model that multiplies by the factor."""
+    source = (laptop.folder / "model.py").read_text().replace("0.5", str(factor))
+    (laptop.folder / f"times{factor}.py").write_text(source)
+    done = laptop.amazonei(
+        "compile", f"times{factor}.py:halve", "--input", "x=float32[1,4]", "--target", "c7i.xlarge",
+        "--out", f"times{factor}", "--output", "json",
+    ).ok()  # fmt: skip
+    return Path(laptop.folder, done.document["artifact"])
+
+
+def repacked(artifact: Path, where: Path, change: Callable[[Path], None]) -> Path:
+    """Return the artifact with changed files and the right digests of them."""
+    import dataclasses
+
+    unpacked = where / "unpacked"
+    unpacked.mkdir(parents=True)
+    with closing(archive.open_verified(artifact)) as contents:
+        contents.unpack(unpacked)
+        change(unpacked)
+        names = [file.path for file in contents.manifest.files]
+        files = tuple(archive.digest_file(unpacked / name, name) for name in names)
+        manifest = dataclasses.replace(contents.manifest, files=files)
+    return archive.pack(manifest, {name: unpacked / name for name in names}, where)
+
+
+def wrong_golden(unpacked: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(unpacked / "golden.safetensors")
+    save_file(
+        {name: tensor + name.startswith("output.") for name, tensor in tensors.items()},
+        unpacked / "golden.safetensors",
+    )
+
+
+def no_program(unpacked: Path) -> None:
+    (unpacked / "program.pt").write_bytes(b"this is no program")
+
+
+def outputs(laptop: Laptop) -> list[float]:
+    asked = laptop.amazonei("invoke", *EM, "--input-file", "-", stdin=json.dumps({"inputs": {"x": X}})).ok()
+    (answer,) = asked.document["outputs"].values()
+    found: list[float] = answer[0]
+    return found
+
+
+def shipped(laptop: Laptop, artifact: Path, *more: str) -> Finished:
+    return laptop.amazonei("ship", str(artifact), *EM, "--output", "json", *more)
+
+
+@pytest.fixture(scope="module")
+def first(laptop: Laptop) -> Path:
+    """The deployment stands and serves a model that halves."""
+    laptop.write_job("serve", "c7i.xlarge")
+    laptop.amazonei("setup", *EM, "--accelerator", "c7i.xlarge", "--yes").ok()
+    artifact = compiled(laptop, 0.5)
+    shipped(laptop, artifact).ok()
+    return artifact
+
+
+def test_versions_come_and_go_back_under_load(laptop: Laptop, first: Path) -> None:
+    nothing = laptop.amazonei("ship", "--rollback", *EM, "--output", "json")
+    assert nothing.code == 5
+    assert "keeps no version from before" in nothing.document["error"]["message"]
+
+    again = shipped(laptop, first).ok().document
+    (host,) = again["hosts"]
+    assert again["hosts"][host]["changed"] is False
+
+    second = compiled(laptop, 3.0)
+    home = laptop.folder / "state/amazonei/emulator/hosts" / host / "amazonei"
+    client = Follower(home, json.dumps({"inputs": {"x": X}}).encode(), rate=50)
+    with client.sending():
+        shipped(laptop, second).ok()
+        assert outputs(laptop) == [6.0, 12.0, 18.0, 24.0]
+        laptop.amazonei("ship", "--rollback", *EM).ok()
+    assert client.failures == []
+    assert client.answered > 100
+    assert len(client.answers) == 2  # the old model's and the new one's, and nothing else
+    assert outputs(laptop) == [1.0, 2.0, 3.0, 4.0]
+
+    status = laptop.amazonei("status", *EM, "--hosts", "--output", "json").ok().document
+    (state,) = status["hosts"]
+    assert (state["id"], state["serving"]["healthy"], state["problem"]) == (host, True, None)
+    assert state["serving"]["digest"] == again["artifact"]
+    assert state["previous"] != again["artifact"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(wrong_golden, "answers the golden request wrongly: off by 1"), (no_program, "before it was ready")],
+)
+def test_a_broken_version_exits_5_and_leaves_the_old_one_serving(
+    laptop: Laptop, first: Path, tmp_path: Path, change: Callable[[Path], None], said: str
+) -> None:
+    failed = shipped(laptop, repacked(first, tmp_path, change))
+    assert failed.code == 5
+    error = failed.document["error"]
+    assert said in error["message"]
+    if change is no_program:
+        assert "PytorchStreamReader" in error["hint"]  # the end of the server's log
+        log = laptop.amazonei("logs", *EM, "--output", "json").ok().document
+        ((_, of_host),) = log["hosts"].items()
+        assert any("PytorchStreamReader" in tail for tail in of_host["logs"].values())
+    assert outputs(laptop) == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_an_object_that_was_replaced_in_the_bucket_is_refused_and_mended_by_shipping_again(
+    laptop: Laptop, first: Path
+) -> None:
+    keys = laptop.keys()
+    third = compiled(laptop, 5.0)
+    shipped(laptop, third).ok()
+    laptop.amazonei("ship", "--rollback", *EM).ok()
+    bucket = laptop.type(
+        "aws", "s3api", "list-buckets", "--query", "Buckets[0].Name", "--output", "text", env=keys
+    )
+    digest = archive_digest(third)
+    where = ("--bucket", bucket.ok().out.strip(), "--key", f"artifacts/models/{digest}.aei")
+    body = third.read_bytes()
+    changed = laptop.folder / "changed.aei"
+    changed.write_bytes(body[:-1] + bytes([body[-1] ^ 1]))
+    sha = laptop.type("sha256sum", str(third)).out.split()[0]
+    put = ("aws", "s3api", "put-object", *where, "--body", str(changed), "--metadata", f"sha256={sha}")
+    laptop.type(*put, env=keys).ok()
+    failed = shipped(laptop, third)
+    assert failed.code == 5
+    assert "has SHA-256" in failed.document["error"]["message"]
+    assert outputs(laptop) == [1.0, 2.0, 3.0, 4.0]
+    laptop.type(*put[:-2], env=keys).ok()  # without our note it is seen, and sent again
+    shipped(laptop, third).ok()
+    assert outputs(laptop) == [10.0, 20.0, 30.0, 40.0]
+
+
+def archive_digest(artifact: Path) -> str:
+    with closing(archive.open_verified(artifact)) as contents:
+        return contents.manifest.digest
