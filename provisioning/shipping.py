@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from artifacts.archive import open_verified
 from artifacts.errors import BadRequest
-from artifacts.serve.requests import InstallRequest
+from artifacts.serve.requests import InstallRequest, RollbackRequest
+from provisioning.errors import HostFailed
 from provisioning.operations import Operation, operate
 
 if TYPE_CHECKING:
@@ -66,11 +67,36 @@ def ship(calls: HostCalls, package: Package, wave: int = WAVE) -> Mapping[str, d
 
     Each host verifies size, SHA-256, manifest and target before anything is loaded, starts the new version
     beside the old one, and switches only when it answers the golden request. Hosts install in waves; the
-    first failure keeps the waves that have not begun from beginning.
+    first failure keeps the waves that have not begun from beginning, and what has switched goes back.
     """
     upload(calls, package)
+    request = _install_request(package)
+    operation = Operation(
+        name="install", request=request, timeout_s=INSTALL_TIMEOUT_S, wave=wave, max_errors="0"
+    )
     calls.say(f"installing {package.digest[:12]} on {package.accelerator}")
-    request = InstallRequest(
+    try:
+        return operate(calls, package.accelerator, operation)
+    except HostFailed as error:
+        if len(calls.deployment.hosts_of(package.accelerator)) < 2:
+            raise
+        raise _undone(calls, package, request, error) from error
+
+
+def roll_back(calls: HostCalls, accelerator: str, undoing: str = "") -> Mapping[str, dict[str, Any]]:
+    """Serve the version from before again, verified anew on each host; return the hosts' responses.
+
+    With the id of an installation, only the hosts that it switched go back.
+    """
+    calls.say(f"rolling back {accelerator}")
+    request = RollbackRequest(id=uuid.uuid4().hex, undoing=undoing)
+    return operate(
+        calls, accelerator, Operation(name="rollback", request=request, timeout_s=INSTALL_TIMEOUT_S)
+    )
+
+
+def _install_request(package: Package) -> InstallRequest:
+    return InstallRequest(
         id=uuid.uuid4().hex,
         artifact_key=package.key,
         artifact_bytes=package.size,
@@ -78,10 +104,18 @@ def ship(calls: HostCalls, package: Package, wave: int = WAVE) -> Mapping[str, d
         manifest_digest=package.digest,
         accelerator=package.accelerator,
     )
-    return operate(
-        calls,
-        package.accelerator,
-        Operation(name="install", request=request, timeout_s=INSTALL_TIMEOUT_S, wave=wave, max_errors="0"),
+
+
+def _undone(calls: HostCalls, package: Package, request: InstallRequest, error: HostFailed) -> HostFailed:
+    """Take back what a failed installation has switched, so that the fleet serves one version; tell both."""
+    try:
+        responses = roll_back(calls, package.accelerator, undoing=request.id)
+        back = sum(bool(response["changed"]) for response in responses.values())
+        told = f"Hosts that had switched and serve the version from before again: {back}."
+    except HostFailed as second:
+        told = f"Rolling back what had switched failed too: {second.message}"
+    return HostFailed(
+        f"{error.message}\n{told}", error.hint, operation=error.operation, aws_code=error.aws_code
     )
 
 
@@ -89,9 +123,11 @@ def upload(calls: HostCalls, package: Package) -> bool:
     """Put the archive into the bucket; return whether anything had to be sent."""
     bucket = calls.deployment.bucket
     stored = calls.aws.s3.head_object(bucket, package.key)
-    if stored is not None and stored.size == package.size:
+    # An object that somebody put over ours lacks our note, and is replaced; the host checks the bytes.
+    noted = None if stored is None else (stored.size, stored.metadata.get("sha256"))
+    if noted == (package.size, package.sha256):
         calls.say(f"{package.key} is in the bucket already")
         return False
     calls.say(f"uploading {package.path.name} ({package.size / 1e6:.1f} MB)")
-    calls.aws.s3.upload_file(package.path, bucket, package.key)
+    calls.aws.s3.upload_file(package.path, bucket, package.key, metadata={"sha256": package.sha256})
     return True

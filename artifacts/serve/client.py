@@ -33,6 +33,16 @@ class Client:
             return False
         return status == 200
 
+    def metrics(self) -> str:
+        """Return the server's metrics in Prometheus' text form; raises ServeFailed."""
+        try:
+            status, text = self._exchange("GET", "/metrics", b"", "", timeout=2.0)
+        except (OSError, http.client.HTTPException) as error:
+            raise ServeFailed(f"The server does not answer: {error}", "Look at `amazonei status`.") from error
+        if status != 200:
+            raise ServeFailed(f"The server answered {status} for its metrics.")
+        return text.decode("utf-8", "replace")
+
     def infer(self, body: bytes, content_type: str) -> bytes:
         """Return the answer; raises BadRequest for a 4xx and ServeFailed otherwise."""
         try:
@@ -44,7 +54,7 @@ class Client:
         text = answer.decode("utf-8", "replace")
         if 400 <= status < 500 and status != 429:
             raise BadRequest(f"The server refused the request ({status}): {text}")
-        raise ServeFailed(f"The server answered {status}: {text}", "Look at the log on the host.")
+        raise ServeFailed(f"The server answered {status}: {text}", "`amazonei logs` shows its log.")
 
     def _exchange(
         self, verb: str, path: str, body: bytes, content_type: str, *, timeout: float

@@ -20,7 +20,15 @@ from artifacts.canonical import SHA256_HEX
 from artifacts.errors import AmazoneiError, BadRequest
 from artifacts.serve.installation import Host
 from artifacts.serve.operations import perform
-from artifacts.serve.requests import AnyRequest, InstallRequest, StatusRequest, StopRequest, parse_request
+from artifacts.serve.requests import (
+    AnyRequest,
+    InstallRequest,
+    LogsRequest,
+    RollbackRequest,
+    StatusRequest,
+    StopRequest,
+    parse_request,
+)
 from artifacts.serve.settings import HostSettings, read_settings
 from artifacts.serve.storage import Storage
 from artifacts.serve.supervision import ProcessSupervisor, Supervisor
@@ -73,10 +81,10 @@ def respond(host: Host, request: AnyRequest, operation: str) -> tuple[dict[str, 
 @contextmanager
 def _locked(home: Path, request: AnyRequest) -> Iterator[None]:
     """Let nothing change the served version while it is used; two changes would race for the free port."""
-    if isinstance(request, StatusRequest):
+    if isinstance(request, StatusRequest | LogsRequest):
         yield
         return
-    changes = isinstance(request, InstallRequest | StopRequest)
+    changes = isinstance(request, InstallRequest | RollbackRequest | StopRequest)
     with (home / "lock").open("w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX if changes else fcntl.LOCK_SH)
         yield

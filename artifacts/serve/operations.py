@@ -1,4 +1,4 @@
-"""What a host does besides installing: invoke, benchmark, status and stop."""
+"""What a host does besides installing: invoke, benchmark, status, logs and stop."""
 
 from __future__ import annotations
 
@@ -15,8 +15,13 @@ from artifacts.serve.requests import (
     BenchmarkRequest,
     InstallRequest,
     InvokeRequest,
+    LogsRequest,
+    RollbackRequest,
     StatusRequest,
 )
+from artifacts.serve.rollback import roll_back
+from artifacts.serve.routes import PORTS
+from artifacts.serve.versions import read_previous
 
 if TYPE_CHECKING:
     from artifacts.manifest import Manifest
@@ -32,9 +37,11 @@ def perform(host: Host, request: AnyRequest) -> dict[str, Any]:
         return invoke(host, request)
     if isinstance(request, BenchmarkRequest):
         return benchmark(host, request)
-    if isinstance(request, StatusRequest):
-        return status(host)
-    return stop(host)
+    if isinstance(request, RollbackRequest):
+        return roll_back(host, request)
+    if isinstance(request, LogsRequest):
+        return logs(host, request)
+    return status(host) if isinstance(request, StatusRequest) else stop(host)
 
 
 def invoke(host: Host, request: InvokeRequest) -> dict[str, Any]:
@@ -106,8 +113,9 @@ def status(host: Host) -> dict[str, Any]:
     """Say what is served and whether it answers."""
     current = read_current(host.settings.home)
     if current is None:
-        return {"serving": None}
+        return {"serving": None, "previous": None}
     manifest = served_manifest(host.settings, current)
+    previous = read_previous(host.settings.home)
     running = host.supervisor.running(current.port)
     return {
         "serving": {
@@ -120,7 +128,18 @@ def status(host: Host) -> dict[str, Any]:
             "pid": running.pid if running else None,
             "uptime_s": running.uptime_s if running else None,
             "healthy": running is not None and host.client(current.port).healthy(),
-        }
+        },
+        "previous": previous.digest if previous else None,
+    }
+
+
+def logs(host: Host, request: LogsRequest) -> dict[str, Any]:
+    """Show the end of each server's log, by port: also that of a version which did not start."""
+    current = read_current(host.settings.home)
+    tails = {str(port): host.supervisor.log_tail(port, request.lines) for port in PORTS}
+    return {
+        "port": current.port if current else None,
+        "logs": {port: tail for port, tail in tails.items() if tail},
     }
 
 

@@ -18,6 +18,8 @@ from artifacts.errors import BadRequest
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 OBJECT_KEY = re.compile(r"artifacts/[A-Za-z0-9/_.-]{1,200}")
+MOST_LOG_LINES = 2000
+_IDENTIFIER_OR_NONE = re.compile(rf"(?:{IDENTIFIER.pattern})?")
 ACCELERATOR = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*\.[a-z0-9-]+")
 
 
@@ -29,6 +31,8 @@ class Operation(str, Enum):  # noqa: UP042 - StrEnum is Python 3.11; this file t
     BENCHMARK = "benchmark"
     STATUS = "status"
     STOP = "stop"
+    ROLLBACK = "rollback"
+    LOGS = "logs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +120,39 @@ class StopRequest(Request):
     operation: ClassVar[Operation] = Operation.STOP
 
 
-AnyRequest = InstallRequest | InvokeRequest | BenchmarkRequest | StatusRequest | StopRequest
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackRequest(Request):
+    """Serve the version from before again."""
+
+    operation: ClassVar[Operation] = Operation.ROLLBACK
+    undoing: str = ""  # only where the request of this id made the switch; "" for whatever did
+
+    def as_document(self) -> dict[str, Any]:
+        """Return the request as JSON members."""
+        return {"operation": self.operation.value, "id": self.id, "undoing": self.undoing}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogsRequest(Request):
+    """Show the last lines that the servers wrote."""
+
+    operation: ClassVar[Operation] = Operation.LOGS
+    lines: int = 50
+
+    def as_document(self) -> dict[str, Any]:
+        """Return the request as JSON members."""
+        return {"operation": self.operation.value, "id": self.id, "lines": self.lines}
+
+
+AnyRequest = (
+    InstallRequest
+    | InvokeRequest
+    | BenchmarkRequest
+    | StatusRequest
+    | StopRequest
+    | RollbackRequest
+    | LogsRequest
+)
 
 
 def parse_request(data: bytes) -> AnyRequest:
@@ -140,9 +176,11 @@ def _read(operation: Operation, fields: Fields) -> AnyRequest:
         return InvokeRequest(id=identifier, body=fields.mapping("body"))
     if operation is Operation.BENCHMARK:
         return BenchmarkRequest(id=identifier, protocol=fields.mapping("protocol"))
-    if operation is Operation.STATUS:
-        return StatusRequest(id=identifier)
-    return StopRequest(id=identifier)
+    if operation is Operation.ROLLBACK:
+        return RollbackRequest(id=identifier, undoing=fields.text("undoing", _IDENTIFIER_OR_NONE))
+    if operation is Operation.LOGS:
+        return LogsRequest(id=identifier, lines=min(fields.integer("lines"), MOST_LOG_LINES))
+    return StatusRequest(id=identifier) if operation is Operation.STATUS else StopRequest(id=identifier)
 
 
 def _read_install(identifier: str, fields: Fields) -> InstallRequest:

@@ -8,12 +8,40 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
+import time
 from pathlib import Path
+from typing import Any
 
 from mosec import Server
 
+from artifacts.serve.current import read_current
 from artifacts.serve.routes import REQUEST_TIMEOUT_MS, ROUTE
 from artifacts.serve.worker import CPU_VARIABLE, VERSION_VARIABLE, ModelWorker
+
+_PAUSE_S = 1.0  # between a death and the next attempt
+
+
+class _Server(Server):  # type: ignore[misc]
+    """mosec's server, which tells whether it was asked to end, or had to.
+
+    mosec passes a sentence in the frame's place when it ends by itself.
+    """
+
+    asked = False
+
+    def _terminate(self, signum: int, framestack: Any) -> None:
+        self.asked = self.asked or not isinstance(framestack, str)
+        super()._terminate(signum, framestack)
+
+
+def is_current(version: Path, port: int) -> bool:
+    """Whether the version in this directory is the one that the host serves, on this port.
+
+    A version under proof must end when it dies, so that the installation sees it; a proven one starts again.
+    """
+    current = read_current(version.parent.parent)
+    return current is not None and (current.digest, current.port) == (version.name, port)
 
 
 def worker_environments(options: argparse.Namespace, cpus: list[int]) -> list[dict[str, str]]:
@@ -41,9 +69,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, required=True)
     parser.add_argument("--pin", action="store_true", help="bind each worker to a CPU of its own")
     parser.add_argument("--neuron", action="store_true", help="give each worker a NeuronCore of its own")
+    parser.add_argument("--port", type=int, required=True)
+    # mosec reads the command line too, and for itself.
     options, _ = parser.parse_known_args()
     environments = worker_environments(options, sorted(os.sched_getaffinity(0)))
-    server = Server()  # type: ignore[no-untyped-call]
+    server = _Server()
     # No batching: max_batch_size stays 1, so mosec's 10 ms batching window never opens.
     server.append_worker(
         ModelWorker,
@@ -52,7 +82,13 @@ def main() -> None:
         timeout=REQUEST_TIMEOUT_MS / 1000,
         route=ROUTE,
     )
-    server.run()  # type: ignore[no-untyped-call]
+    server.run()
+    # mosec replaces a dead worker, and ends when the last of them is dead.
+    if not server.asked and is_current(options.version_directory, options.port):
+        sys.stderr.write("amazonei: the last worker died; the server starts again\n")
+        time.sleep(_PAUSE_S)
+        command = [sys.executable, "-m", "artifacts.serve.server", *sys.argv[1:]]
+        os.execv(sys.executable, command)  # noqa: S606 - the same process, for its supervisor and its pid file
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from artifacts.serve.routes import mosec_options
 CODE_ROOT = Path(artifacts.__file__).parent.parent
 GRACE_S = 10.0
 _POLL_S = 0.05
-_LOG_TAIL_LINES = 20
+LOG_TAIL_LINES = 20
 # A server needs neither the account's credentials nor the command's parameters.
 _WITHHELD = ("AWS_", "SSM_")
 
@@ -67,7 +67,7 @@ class Supervisor(Protocol):
         """Return the server on a port, or None."""
         ...
 
-    def log_tail(self, port: int) -> str:
+    def log_tail(self, port: int, lines: int = LOG_TAIL_LINES) -> str:
         """Return the last lines the server wrote."""
         ...
 
@@ -125,12 +125,12 @@ class ProcessSupervisor:
             self._reap(port)
         return None if leader is None else Running(pid=leader.pid, uptime_s=round(uptime_s(leader), 1))
 
-    def log_tail(self, port: int) -> str:
+    def log_tail(self, port: int, lines: int = LOG_TAIL_LINES) -> str:
         """Return the last lines the server wrote."""
         log = self._log(port)
         if not log.exists():
             return ""
-        return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_TAIL_LINES:])
+        return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
     def _note(self, port: int) -> Path:
         return self.run_directory / f"server-{port}.json"

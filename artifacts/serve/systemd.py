@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from artifacts.errors import ServeFailed
-from artifacts.serve.supervision import CODE_ROOT, Running, ServerSpec
+from artifacts.serve.supervision import CODE_ROOT, LOG_TAIL_LINES, Running, ServerSpec
 
 UNIT_DIRECTORY = Path("/etc/systemd/system")
 RUNNING_SYSTEMD = Path("/run/systemd/system")  # sd_booted(3) looks for this directory
 _MEMORY_MAX = "90%"
-_LOG_TAIL_LINES = 20
 
 _UNIT = """\
 [Unit]
@@ -24,7 +23,7 @@ ExecStart={command}
 WorkingDirectory={root}
 Environment=PYTHONPATH={root}
 Environment=PYTHONUNBUFFERED=1
-Restart=on-failure
+Restart=always
 RestartSec=2
 TimeoutStopSec=15
 User=amazonei
@@ -79,9 +78,9 @@ class SystemdSupervisor:
         entered = int(properties.get("ActiveEnterTimestampMonotonic") or 0) / 1e6
         return Running(pid=int(properties["MainPID"]), uptime_s=round(max(0.0, since_boot - entered), 1))
 
-    def log_tail(self, port: int) -> str:
+    def log_tail(self, port: int, lines: int = LOG_TAIL_LINES) -> str:
         """Return the last lines of the unit's journal."""
-        command = ["journalctl", "--unit", unit_name(port), "--lines", str(_LOG_TAIL_LINES), "--no-pager"]
+        command = ["journalctl", "--unit", unit_name(port), "--lines", str(lines), "--no-pager"]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         return done.stdout.strip()
 

@@ -118,14 +118,19 @@ class S3:
 
     @translated("s3:PutObject")
     def upload_file(
-        self, path: Path, bucket: str, key: str, on_bytes: Callable[[int], None] | None = None
+        self,
+        path: Path,
+        bucket: str,
+        key: str,
+        on_bytes: Callable[[int], None] | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
         """Upload a file in parts; `on_bytes` is called with each number of bytes sent, from any thread."""
         self._client.upload_file(
             str(path),
             bucket,
             key,
-            ExtraArgs={"ChecksumAlgorithm": "SHA256"},
+            ExtraArgs={"ChecksumAlgorithm": "SHA256", "Metadata": dict(metadata or {})},
             Callback=on_bytes,
             Config=CLASSIC,
         )

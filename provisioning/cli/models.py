@@ -74,25 +74,32 @@ def _compiled_text(context: Context, result: CompileResult) -> str:
 
 @click.command(short_help="Look inside an artifact.")
 @click.argument("artifact", type=ARTIFACT)
+@click.argument("other", type=ARTIFACT, required=False)
 @click.option("--graph", is_flag=True, help="Print the TorchScript graph.")
 @click.option("--code", is_flag=True, help="Print the TorchScript code.")
 @click.option("--ops", is_flag=True, help="Count the operators.  [default]")
 @shared_options
-def inspect(context: Context, *, artifact: Path, graph: bool, code: bool, ops: bool) -> None:
-    """Look inside ARTIFACT: operators, parameters, graph and code. The archive is verified first."""
+def inspect(
+    context: Context, *, artifact: Path, other: Path | None, graph: bool, code: bool, ops: bool
+) -> None:
+    """Look inside ARTIFACT: operators, parameters, graph and code; with OTHER, say what differs.
+
+    The archives are verified first.
+    """
     from provisioning.compiling import inspect_artifact
 
-    found = inspect_artifact(artifact, context.console.detail)
-    wanted = {"graph": graph, "code": code, "ops": ops or not (graph or code)}
+    found = inspect_artifact(artifact, context.console.detail, other)
+    wanted = {"graph": graph, "code": code, "operators": ops or not (graph or code)}
     document = {key: value for key, value in found.items() if wanted.get(key, True)}
     context.console.answer(document, lambda: _inspect_text(context, document))
 
 
 def _inspect_text(context: Context, document: dict[str, Any]) -> str:
-    parts = [f"{key}: {value}" for key, value in document.items() if not isinstance(value, dict | list)
-             and key not in ("graph", "code")]  # fmt: skip
-    if "ops" in document:
-        rows = [(name, str(count)) for name, count in document["ops"].items()]
+    parts = [
+        f"{key}: {value}" for key, value in document.items() if key not in ("operators", "graph", "code")
+    ]
+    if "operators" in document:
+        rows = [(name, str(count)) for name, count in document["operators"].items()]
         parts.append(context.console.table(("operator", "count"), rows))
     return "\n".join([*parts, *(document[key] for key in ("graph", "code") if key in document)])
 
@@ -124,17 +131,62 @@ def verify(context: Context, artifact: Path) -> None:
 
 
 @click.command(short_help="Ship an artifact to the hosts.")
-@click.argument("artifact", type=ARTIFACT)
+@click.argument("artifact", type=ARTIFACT, required=False)
 @click.option("--accelerator", metavar="TYPE", help="Ship to these hosts.  [default: the artifact's target]")
+@click.option("--rollback", is_flag=True, help="Serve the version from before again; takes no ARTIFACT.")
+@click.option("--wave", type=click.IntRange(min=1), default=50, show_default=True, help="Hosts at once.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent and where; send nothing.")
 @shared_options
-def ship(context: Context, *, artifact: Path, accelerator: str | None, dry_run: bool) -> None:
+def ship(
+    context: Context,
+    *,
+    artifact: Path | None,
+    accelerator: str | None,
+    rollback: bool,
+    wave: int,
+    dry_run: bool,
+) -> None:
     """Ship ARTIFACT to the deployment's hosts: verified on arrival, switched only when it answers.
 
+    The first failure keeps the waves that have not begun from beginning, and takes back what has switched.
+
     \b
-    Example:
+    Examples:
       amazonei ship build/amazonei/digit_classifier-c7i.xlarge-0123456789ab.aei
+      amazonei ship --rollback
     """
+    from artifacts.errors import BadRequest
+
+    if rollback == (artifact is not None):
+        raise BadRequest(
+            "ship takes either an ARTIFACT or --rollback.", "Make an artifact with: amazonei compile MODEL"
+        )
+    if artifact is None:
+        _roll_back(context, accelerator, dry_run=dry_run)
+    else:
+        _ship(context, artifact, accelerator, wave=wave, dry_run=dry_run)
+
+
+def _roll_back(context: Context, accelerator: str | None, *, dry_run: bool) -> None:
+    from provisioning.shipping import roll_back
+
+    calls = open_hosts(context)
+    chosen = calls.deployment.choose(accelerator)
+    hosts = [host.instance_id for host in calls.deployment.hosts_of(chosen)]
+    document: dict[str, Any] = {"accelerator": chosen}
+    if dry_run:
+        line = f"Would roll back {len(hosts)} {chosen} host(s) to the version from before."
+        context.console.answer(document | {"hosts": hosts}, line)
+        return
+    with context.console.activity(f"rolling back {chosen}"):
+        responses = roll_back(calls, chosen)
+    text = "\n".join(
+        f"{host}: serving {each['digest'][:12]} ({each['lane']}) again" for host, each in responses.items()
+    )
+    context.console.answer(document | {"hosts": responses}, text)
+
+
+def _ship(context: Context, artifact: Path, accelerator: str | None, *, wave: int, dry_run: bool) -> None:
     from artifacts.errors import BadRequest
     from provisioning.shipping import open_package
     from provisioning.shipping import ship as deliver
@@ -154,7 +206,7 @@ def ship(context: Context, *, artifact: Path, accelerator: str | None, dry_run: 
         context.console.answer(document | {"hosts": hosts}, line)
         return
     with context.console.activity(f"shipping {artifact.name}"):
-        responses = deliver(calls, package)
+        responses = deliver(calls, package, wave)
     text = "\n".join(f"{host}: serving {package.digest[:12]} ({package.lane})" for host in responses)
     context.console.answer(document | {"hosts": responses}, text)
 

@@ -6,6 +6,7 @@ import click
 
 from provisioning.cli.emulation import emulator
 from provisioning.cli.job import run
+from provisioning.cli.logs import logs
 from provisioning.cli.measuring import benchmark, prices, rank, report
 from provisioning.cli.models import compile_command, inspect, invoke, ship, verify
 from provisioning.cli.provision import audit, doctor, setup, status, teardown
@@ -32,6 +33,6 @@ def program() -> None:
 
 for command in (
     setup, compile_command, inspect, verify, ship, invoke, benchmark, rank, report, run,
-    status, teardown, audit, doctor, targets, prices, emulator,
+    status, logs, teardown, audit, doctor, targets, prices, emulator,
 ):  # fmt: skip
     program.add_command(command)

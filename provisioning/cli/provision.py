@@ -9,13 +9,14 @@ import click
 from provisioning.cli.deployment_options import deployment_options
 from provisioning.cli.interruption import resumable
 from provisioning.cli.options import Context, require_region, shared_options
-from provisioning.cli.session import open_aws
+from provisioning.cli.session import open_aws, open_hosts
 
 if TYPE_CHECKING:
     from provisioning.audit import Leftover
     from provisioning.aws import Aws
     from provisioning.cli.console import Console
     from provisioning.errors import LeftBehind
+    from provisioning.hosts import HostState
     from provisioning.plan import SetupPlan
     from stacks.spec import DeploymentSpec
 
@@ -136,8 +137,9 @@ def accept(context: Context, text: str, *, yes: bool) -> None:
 
 
 @click.command(short_help="Show what exists, what it costs, how long it lives.")
+@click.option("--hosts", is_flag=True, help="Also ask each host what it serves; takes seconds.")
 @shared_options
-def status(context: Context) -> None:
+def status(context: Context, *, hosts: bool) -> None:
     """Show what exists, what it costs per hour, what it has cost so far, and how long it has to live."""
     from datetime import UTC, datetime
 
@@ -146,14 +148,28 @@ def status(context: Context) -> None:
 
     now = datetime.now(UTC)
     report = observe_status(open_aws(context), context.settings.name, PriceTable.load(), now)
+    states = _host_states(context) if hosts and report.items else ()
 
     def text() -> str:
         rows = [(item.kind, item.id, item.state) for item in report.items]
         if not rows:
             return report.sentence()
-        return f"{report.sentence()}\n\n{context.console.table(('kind', 'id', 'state'), rows)}".rstrip()
+        shown = f"{report.sentence()}\n\n{context.console.table(('kind', 'id', 'state'), rows)}".rstrip()
+        served = [state.row for state in states]
+        heads = ("host", "version", "lane", "health", "up")
+        return f"{shown}\n\n{context.console.table(heads, served)}".rstrip() if served else shown
 
-    context.console.answer(report.as_document() | {"emulated": context.settings.emulated}, text)
+    document = report.as_document() | {"emulated": context.settings.emulated}
+    if hosts:
+        document["hosts"] = [state.as_document() for state in states]
+    context.console.answer(document, text)
+
+
+def _host_states(context: Context) -> tuple[HostState, ...]:
+    from provisioning.hosts import observe_hosts
+
+    with context.console.activity("asking the hosts"):
+        return observe_hosts(open_hosts(context))
 
 
 @click.command(short_help="Remove everything, then ask AWS again.")

@@ -1,78 +1,23 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from artifacts.errors import BadRequest
 from artifacts.serve.bundle import build_bundle
 from artifacts.serve.requests import InvokeRequest
-from provisioning.aws.s3 import S3, ObjectRecord
 from provisioning.benchmarking import invoke, read_body
 from provisioning.deployment import Deployment, observe_deployment
 from provisioning.errors import HostFailed, NotFound
-from provisioning.operations import HostCalls, Operation, operate
+from provisioning.operations import Operation, operate
 from provisioning.shipping import Package, open_package, upload
-from tests.provisioning.declared import DeclaredAws, StillClock, declare_aws
+from tests.provisioning.declared import declare_aws
+from tests.provisioning.operated import TAGS, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
-
-TAGS = {"amazonei:deployment": "demo", "amazonei:accelerator": "c7i.xlarge"}
-
-
-class Bucket(S3):
-    """One bucket's objects; a response appears when it is asked for."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, bytes] = {}
-        self.puts: list[str] = []
-        self.respond: Callable[[str], bytes | None] = lambda _key: None
-
-    def head_object(self, bucket: str, key: str) -> ObjectRecord | None:
-        body = self.objects.get(key)
-        return None if body is None else ObjectRecord(key=key, size=len(body), metadata={})
-
-    def put_object_if_absent(self, bucket: str, key: str, body: bytes) -> bool:
-        self.puts.append(key)
-        return self.objects.setdefault(key, body) is body
-
-    def get_object(self, bucket: str, key: str) -> bytes:
-        body = self.objects.get(key) or self.respond(key)
-        if body is None:
-            raise NotFound(f"no {key}")
-        return body
-
-    def upload_file(
-        self, path: Path, bucket: str, key: str, on_bytes: Callable[[int], None] | None = None
-    ) -> None:
-        self.puts.append(key)
-        self.objects[key] = path.read_bytes()
-
-
-class World:
-    def __init__(self) -> None:
-        self.declared: DeclaredAws = declare_aws()
-        self.bucket = Bucket()
-        self.declared.aws.s3 = self.bucket
-        self.said: list[str] = []
-        host = self.declared.ec2.declare_host("i-1", TAGS)
-        deployment = Deployment(name="demo", stacks=(), bucket="box", document="doc", hosts=(host,))
-        self.calls = HostCalls(
-            aws=self.declared.aws,
-            deployment=deployment,
-            clock=StillClock(),
-            say=self.said.append,
-            emulated=True,
-        )
-
-    def answers(self, document: dict[str, Any]) -> None:
-        self.bucket.respond = lambda key: (
-            json.dumps(document).encode() if key.startswith("results/") else None
-        )
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from artifacts.serve.requests import (
     BenchmarkRequest,
     InstallRequest,
     InvokeRequest,
+    LogsRequest,
+    RollbackRequest,
     StatusRequest,
     StopRequest,
     parse_request,
@@ -35,6 +37,9 @@ INSTALL = InstallRequest(
         BenchmarkRequest(id="a", protocol={"mode": "quick"}),
         StatusRequest(id="a"),
         StopRequest(id="a"),
+        RollbackRequest(id="a"),
+        RollbackRequest(id="a", undoing="2" * 32),
+        LogsRequest(id="a", lines=7),
     ],
 )
 def test_a_request_survives_its_own_json(request_: AnyRequest) -> None:

@@ -1,0 +1,121 @@
+"""Serve another version: started beside the running one, proven, switched to, and only then in its place."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from artifacts.errors import ServeFailed
+from artifacts.serve.client import SAFETENSORS_TYPE
+from artifacts.serve.current import Current, read_current, switch_current
+from artifacts.serve.routes import PORTS
+from artifacts.serve.supervision import ServerSpec
+from artifacts.serve.versions import Previous, keep_versions, note_previous, read_previous, version_directory
+
+if TYPE_CHECKING:
+    from artifacts.manifest import Manifest
+    from artifacts.serve.installation import Host
+
+_POLL_S = 0.1
+_NEURON = frozenset({"torch-neuron", "torch-neuronx"})
+
+
+def serve_version(host: Host, manifest: Manifest, workers: int, request_id: str) -> Current:
+    """Serve an unpacked and verified version; whatever fails, the one that was served before stays."""
+    old = read_current(host.settings.home)
+    new = Current(
+        digest=manifest.digest,
+        port=PORTS[1] if old is not None and old.port == PORTS[0] else PORTS[0],
+        address=host.settings.address,
+        workers=workers,
+    )
+    _start(host, new, manifest)
+    if old is not None and old.digest != new.digest:
+        note_previous(host.settings.home, Previous(old.digest, request_id))
+    switch_current(host.settings.home, new)
+    if old is not None:
+        _retire(host, old)
+    previous = read_previous(host.settings.home)
+    keep_versions(host.settings.versions, {new.digest, previous.digest if previous else new.digest})
+    return new
+
+
+def report(current: Current, manifest: Manifest, *, changed: bool) -> dict[str, Any]:
+    """Return what an installation or a roll-back answers."""
+    return {
+        "digest": current.digest,
+        "name": manifest.name,
+        "lane": manifest.lane,
+        "stand_in": manifest.stand_in,
+        "port": current.port,
+        "workers": current.workers,
+        "changed": changed,
+    }
+
+
+def _retire(host: Host, old: Current) -> None:
+    """Let the old server finish what it has accepted, then stop it."""
+    if host.supervisor.running(old.port) is not None and not host.drain.wait(host.client(old.port)):
+        host.progress(f"the old version still had requests after {host.drain.limit_s:.0f} s")
+    host.progress(f"stopping the old version on port {old.port}")
+    host.supervisor.stop(old.port)
+
+
+def _start(host: Host, new: Current, manifest: Manifest) -> None:
+    """Start the server and let it prove itself; raises after stopping it again when it does not."""
+    host.supervisor.stop(new.port)  # a left-over of a failed installation
+    host.progress(f"starting {manifest.name} ({manifest.lane}) on port {new.port}, {new.workers} workers")
+    emulated = host.settings.emulated
+    spec = ServerSpec(
+        python=host.settings.python,
+        version=version_directory(host.settings, new.digest),
+        address=new.address,
+        port=new.port,
+        workers=new.workers,
+        # Emulated hosts share one machine, where pinning would put them all on the same core.
+        pin=not emulated,
+        neuron=not emulated and manifest.toolchain.compiler in _NEURON,
+    )
+    try:
+        host.supervisor.start(spec)
+        _wait_ready(host, new.port)
+        _answer_golden(host, spec, manifest)
+    except BaseException:
+        host.supervisor.stop(new.port)
+        raise
+
+
+def _wait_ready(host: Host, port: int) -> None:
+    deadline = time.monotonic() + host.ready_s
+    while not host.client(port).healthy():
+        if host.supervisor.running(port) is None:
+            raise ServeFailed(
+                "The server ended before it was ready.", f"Its log: {host.supervisor.log_tail(port)}"
+            )
+        if time.monotonic() > deadline:
+            raise ServeFailed(
+                f"The server was not ready within {host.ready_s:.0f} s.",
+                f"Its log: {host.supervisor.log_tail(port)}",
+            )
+        time.sleep(_POLL_S)
+
+
+def _answer_golden(host: Host, spec: ServerSpec, manifest: Manifest) -> None:
+    """Send the golden request over HTTP and compare with the eager model's answer."""
+    from safetensors import torch as safetensors
+
+    from artifacts.serve.agreement import difference
+    from artifacts.serve.golden import read_golden
+
+    golden = read_golden(spec.version)
+    answer = host.client(spec.port).infer(safetensors.save(golden.inputs), SAFETENSORS_TYPE)
+    outputs = safetensors.load(answer)
+    names = sorted(golden.outputs)
+    found = difference([golden.outputs[name] for name in names], [outputs[name] for name in names])
+    if found.value > manifest.atol:
+        reason = found.reason or f"off by {found.value:.3g}, allowed {manifest.atol:.3g}"
+        raise ServeFailed(
+            f"The server answers the golden request wrongly: {reason}.",
+            "The program behaves differently on this host; compile it with --atol that fits, or on the host.",
+        )
+    host.progress(f"golden request answered, max |diff| {found.value:.1e}")

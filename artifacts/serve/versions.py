@@ -1,0 +1,78 @@
+"""The unpacked versions on a host: the one that is served, and the one that was served before it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from artifacts.archive import MANIFEST_NAME, digest_file
+from artifacts.canonical import SHA256_HEX, Fields
+from artifacts.errors import ArtifactRefused, BadRequest
+from artifacts.manifest import Manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from artifacts.serve.settings import HostSettings
+
+
+def version_directory(settings: HostSettings, digest: str) -> Path:
+    """Return where a version is unpacked."""
+    return settings.versions / digest
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """The version to go back to, and the request that switched away from it."""
+
+    digest: str
+    left_by: str
+
+
+def read_previous(home: Path) -> Previous | None:
+    """Return the version that was served before, or None."""
+    try:
+        fields = Fields.parse((home / "previous.json").read_bytes(), "previous.json")
+        return Previous(fields.text("digest", SHA256_HEX), fields.text("left_by"))
+    except (FileNotFoundError, BadRequest):
+        return None
+
+
+def note_previous(home: Path, previous: Previous) -> None:
+    """Remember a version as the one to go back to, in one step."""
+    temporary = home / ".previous.json.partial"
+    temporary.write_text(json.dumps(asdict(previous)), encoding="ascii")
+    temporary.replace(home / "previous.json")
+
+
+def verify_version(settings: HostSettings, digest: str) -> Manifest:
+    """Return the manifest of an unpacked version whose every byte is still as it says.
+
+    Raises ArtifactRefused: a disk is not the archive, and may have been changed since it was unpacked.
+    """
+    directory = version_directory(settings, digest)
+    try:
+        manifest = Manifest.from_json((directory / MANIFEST_NAME).read_bytes())
+        found = [path for path in directory.rglob("*") if not path.is_dir() or path.is_symlink()]
+        listed = [digest_file(directory / file.path, file.path) for file in manifest.files]
+    except (OSError, BadRequest) as error:
+        raise ArtifactRefused(f"Version {digest[:12]} cannot be read any more: {error}", _AGAIN) from error
+    names = {MANIFEST_NAME, *(file.path for file in manifest.files)}
+    strange = [path for path in found if path.is_symlink() or str(path.relative_to(directory)) not in names]
+    if manifest.digest != digest or tuple(listed) != tuple(manifest.files) or strange:
+        raise ArtifactRefused(f"Version {digest[:12]} has been changed since it was unpacked.", _AGAIN)
+    if manifest.target != settings.accelerator:
+        raise ArtifactRefused(f"Version {digest[:12]} is for {manifest.target}.", _AGAIN)
+    return manifest
+
+
+_AGAIN = "Ship that artifact again: amazonei ship ARTIFACT"
+
+
+def keep_versions(versions: Path, digests: set[str]) -> None:
+    """Remove every other version."""
+    for directory in versions.iterdir():
+        if directory.name not in digests and not directory.name.startswith("."):
+            shutil.rmtree(directory, ignore_errors=True)

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from artifacts.errors import ServeFailed
+from artifacts.serve.client import Client
+from artifacts.serve.draining import Drain
+from artifacts.serve.processes import members
+from artifacts.serve.requests import InvokeRequest, LogsRequest, RollbackRequest, StatusRequest
+from artifacts.serve.routes import MAX_REQUEST_BYTES
+from tests.artifacts.serve.following import Follower
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from artifacts.compile.request import CompileResult
+    from tests.artifacts.serve.conftest import Machine
+
+    NewMachine = Callable[..., Machine]
+
+X = {"inputs": {"x": [[0.25, -1.0, 3.0, 0.0]]}}
+
+
+def answer(machine: Machine, name: str) -> object:
+    return machine.send(InvokeRequest(id=name, body=X)).document["response"]
+
+
+def serving(machine: Machine, name: str) -> dict[str, object]:
+    found: dict[str, object] = machine.send(StatusRequest(id=name)).document["serving"]
+    return found
+
+
+def test_no_request_fails_while_versions_are_switched_and_rolled_back(
+    new_machine: NewMachine, two_layers: CompileResult, two_layers_retrained: CompileResult
+) -> None:
+    machine = new_machine()
+    machine.install(two_layers.artifact, two_layers.digest)
+    old = answer(machine, "old")
+    client = Follower(machine.home, json.dumps(X).encode())
+    with client.sending():
+        shipped = machine.install(two_layers_retrained.artifact, two_layers_retrained.digest)
+        new = answer(machine, "new")
+        back = machine.send(RollbackRequest(id="back"))
+        after = answer(machine, "after")
+    assert (shipped.code, back.code) == (0, 0), shipped.steps + back.steps
+    assert client.failures == []
+    assert client.answered > 100
+    assert after == old != new
+    assert sorted(map(json.loads, client.answers), key=str) == sorted([old, new], key=str)
+    assert (back.document["digest"], back.document["changed"]) == (two_layers.digest, True)
+
+    # Back again, since the version that was left is kept; but not where another one is served.
+    elsewhere = machine.send(RollbackRequest(id="no", undoing="another-request")).document
+    assert (elsewhere["changed"], elsewhere["digest"]) == (False, two_layers.digest)
+    forth = machine.send(RollbackRequest(id="forth", undoing="back")).document
+    assert forth["digest"] == two_layers_retrained.digest
+
+    # What lies on the disk is verified again before it is served.
+    program = machine.home / "versions" / two_layers.digest / "program.pt"
+    program.write_bytes(program.read_bytes() + b"\0")
+    refused = machine.send(RollbackRequest(id="changed"))
+    assert (refused.code, refused.document["error"]["code"]) == (4, "artifact-refused")
+    assert "has been changed since it was unpacked" in refused.document["error"]["message"]
+    assert serving(machine, "still")["digest"] == two_layers_retrained.digest
+
+
+def test_without_a_version_from_before_there_is_nothing_to_go_back_to(
+    new_machine: NewMachine, two_layers: CompileResult
+) -> None:
+    machine = new_machine()
+    assert "Nothing is served" in machine.send(RollbackRequest(id="empty")).document["error"]["message"]
+    machine.install(two_layers.artifact, two_layers.digest)
+    machine.install(two_layers.artifact, two_layers.digest, id="again")  # changes nothing, so it is no past
+    response = machine.send(RollbackRequest(id="first"))
+    assert response.code == 2
+    assert "keeps no version from before" in response.document["error"]["message"]
+    assert serving(machine, "status")["healthy"] is True
+
+
+def test_a_worker_that_dies_is_replaced_and_says_so_in_the_log_and_the_metrics(
+    new_machine: NewMachine, two_layers: CompileResult
+) -> None:
+    machine = new_machine()
+    response = machine.install(two_layers.artifact, two_layers.digest)
+    server = int(str(serving(machine, "before")["pid"]))
+    (worker,) = (pid for pid in members(server) if _is_worker(pid))
+    before = answer(machine, "first")
+    os.kill(worker, signal.SIGKILL)  # the only one, with which mosec itself ends
+    client = Client(machine.address, response.document["port"])
+    _until(lambda: any(_is_worker(pid) and pid != worker for pid in members(server)) and client.healthy())
+    assert answer(machine, "after") == before
+    assert "mosec_service_remaining_task" in client.metrics()
+    assert serving(machine, "status")["pid"] == server
+    logs = machine.send(LogsRequest(id="logs", lines=50)).document
+    assert logs["port"] == response.document["port"]
+    assert "the last worker died; the server starts again" in logs["logs"][str(logs["port"])]
+
+
+def test_a_body_over_the_limit_is_refused_with_413(
+    new_machine: NewMachine, two_layers: CompileResult
+) -> None:
+    machine = new_machine()
+    port = machine.install(two_layers.artifact, two_layers.digest).document["port"]
+    connection = http.client.HTTPConnection(machine.address, port, timeout=10)
+    with closing(connection):
+        with suppress(BrokenPipeError, ConnectionResetError):  # it need not read all of it
+            connection.request("POST", "/inference", bytes(MAX_REQUEST_BYTES + 1))
+        assert connection.getresponse().status == 413
+
+
+class Draining(Client):
+    """A server whose metrics say how many requests it still has."""
+
+    def __init__(self, *remaining: int) -> None:
+        super().__init__("127.0.0.1", 1)
+        object.__setattr__(self, "left", list(remaining))
+
+    left: list[int]
+
+    def metrics(self) -> str:
+        if not self.left:
+            raise ServeFailed("gone")
+        return f"# TYPE x\nmosec_service_remaining_task {self.left.pop(0)}\n"
+
+
+@pytest.mark.parametrize(
+    ("remaining", "drained"), [((0,), True), ((2, 1, 0), True), ((1,), True), ((1,) * 99, False)]
+)
+def test_a_server_is_drained_once_it_has_nothing_left_to_answer(
+    remaining: tuple[int, ...], drained: bool
+) -> None:
+    assert Drain(linger_s=0.0, limit_s=0.2).wait(Draining(*remaining)) is drained
+
+
+def _is_worker(pid: int) -> bool:
+    try:
+        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -1,0 +1,93 @@
+"""A deployment whose hosts and bucket a test declares, for operations on hosts."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from provisioning.aws.s3 import S3, ObjectRecord
+from provisioning.deployment import Deployment
+from provisioning.errors import NotFound
+from provisioning.operations import HostCalls
+from tests.provisioning.declared import DeclaredAws, StillClock, declare_aws
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+TAGS = {"amazonei:deployment": "demo", "amazonei:accelerator": "c7i.xlarge"}
+
+
+class Bucket(S3):
+    """One bucket's objects; a response appears when it is asked for."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.puts: list[str] = []
+        self.notes: dict[str, Mapping[str, str]] = {}
+        self.requests: list[tuple[str, str, int]] = []  # of S3: operation, key, bytes of data sent
+        self.respond: Callable[[str], bytes | None] = lambda _key: None
+
+    def head_object(self, bucket: str, key: str) -> ObjectRecord | None:
+        self.requests.append(("HEAD", key, 0))
+        body = self.objects.get(key)
+        if body is None:
+            return None
+        return ObjectRecord(key=key, size=len(body), metadata=self.notes.get(key, {}))
+
+    def put_object_if_absent(self, bucket: str, key: str, body: bytes) -> bool:
+        self.puts.append(key)
+        self.requests.append(("PUT", key, len(body)))
+        return self.objects.setdefault(key, body) is body
+
+    def get_object(self, bucket: str, key: str) -> bytes:
+        self.requests.append(("GET", key, 0))
+        body = self.objects.get(key) or self.respond(key)
+        if body is None:
+            raise NotFound(f"no {key}")
+        return body
+
+    def upload_file(
+        self,
+        path: Path,
+        bucket: str,
+        key: str,
+        on_bytes: Callable[[int], None] | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        self.puts.append(key)
+        self.requests.append(("PUT", key, path.stat().st_size))
+        self.objects[key] = path.read_bytes()
+        self.notes[key] = dict(metadata or {})
+
+
+class World:
+    def __init__(self) -> None:
+        self.declared: DeclaredAws = declare_aws()
+        self.bucket = Bucket()
+        self.declared.aws.s3 = self.bucket
+        self.said: list[str] = []
+        self.declared.ec2.declare_host("i-1", TAGS)
+        self.calls = self.with_hosts()
+
+    def with_hosts(self) -> HostCalls:
+        """Return the collaborators for the hosts that are declared now."""
+        deployment = Deployment(
+            name="demo",
+            stacks=(),
+            bucket="box",
+            document="doc",
+            hosts=tuple(self.declared.ec2.hosts),
+        )
+        return HostCalls(
+            aws=self.declared.aws,
+            deployment=deployment,
+            clock=StillClock(),
+            say=self.said.append,
+            emulated=True,
+        )
+
+    def answers(self, document: dict[str, Any]) -> None:
+        self.bucket.respond = lambda key: (
+            json.dumps(document).encode() if key.startswith("results/") else None
+        )

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from artifacts.serve.requests import InstallRequest, RollbackRequest, parse_request
+from provisioning.aws.ssm import CommandRecord
+from provisioning.errors import HostFailed
+from provisioning.operations import put_bundle
+from provisioning.shipping import Package, roll_back, ship, upload
+from tests.provisioning.operated import TAGS, World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from artifacts.serve.requests import AnyRequest
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Package:
+    path = tmp_path / "net.aei"
+    path.write_bytes(b"x" * 1000)
+    digest = "d" * 64
+    return Package(
+        path=path,
+        size=1000,
+        sha256="5" * 64,
+        digest=digest,
+        accelerator="c7i.xlarge",
+        name="net",
+        lane="trace",
+    )
+
+
+def fleet(hosts: int, *walk: str) -> World:
+    world = World()
+    world.declared.ec2.hosts.clear()
+    for number in range(hosts):
+        world.declared.ec2.declare_host(f"i-{number:03}", TAGS)
+        world.declared.ssm.declare_agent(f"i-{number:03}", *walk)
+    world.answers({"ok": True, "changed": True})
+    world.calls = world.with_hosts()
+    return world
+
+
+def asked(world: World) -> list[AnyRequest]:
+    digests = [sent.parameters["Request"] for sent in world.declared.ssm.sent]
+    return [parse_request(world.bucket.objects[f"artifacts/requests/{digest}.json"]) for digest in digests]
+
+
+@pytest.mark.parametrize("hosts", [1, 50, 500])
+def test_a_fleet_of_any_size_costs_one_upload_and_one_command(hosts: int, package: Package) -> None:
+    world = fleet(hosts)
+    responses = ship(world.calls, package)
+    assert len(responses) == hosts
+    sent = [key for verb, key, _ in world.bucket.requests if verb == "PUT"]
+    assert Counter(key.split("/")[1] for key in sent) == {"models": 1, "bundles": 1, "requests": 1}
+    pages = -(-hosts // 50)
+    assert Counter(world.declared.ssm.calls) == {
+        "SendCommand": 1,
+        "DescribeInstanceInformation": pages,
+        "ListCommandInvocations": 2 * pages,
+    }
+    (command,) = world.declared.ssm.sent
+    assert (command.max_concurrency, command.max_errors) == ("50", "0")
+
+
+def test_shipping_again_asks_twice_and_sends_no_data(package: Package) -> None:
+    world = fleet(1)
+    ship(world.calls, package)
+    world.bucket.requests.clear()
+    assert upload(world.calls, package) is False
+    put_bundle(world.calls.aws, "box")
+    assert [(verb, size) for verb, _, size in world.bucket.requests] == [("HEAD", 0), ("HEAD", 0)]
+
+
+def test_an_object_that_somebody_put_over_ours_is_sent_again(package: Package) -> None:
+    world = fleet(1)
+    world.bucket.objects[package.key] = b"y" * 1000
+    assert upload(world.calls, package) is True
+    assert world.bucket.objects[package.key] == b"x" * 1000
+
+
+def test_a_response_that_came_with_the_list_is_not_fetched(package: Package) -> None:
+    world = fleet(0)
+    world.declared.ec2.declare_host("i-1", TAGS)
+    world.declared.ssm.declare_agent("i-1")
+    world.calls = world.with_hosts()
+    world.declared.ssm.on_look = lambda: world.declared.ssm.declare_agent(
+        "i-1", stdout=json.dumps({"ok": True, "id": asked(world)[0].id, "changed": False}) + "\nsteps"
+    )
+    assert ship(world.calls, package)["i-1"]["changed"] is False
+    assert not [key for verb, key, _ in world.bucket.requests if verb == "GET"]
+
+
+def test_what_a_failed_wave_has_switched_goes_back(package: Package) -> None:
+    world = fleet(3)
+    ssm = world.declared.ssm
+    ssm.declare_agent("i-001", "Failed", code=5)
+    ssm.declare_agent("i-002", "unlisted")
+    ssm.state = CommandRecord(status="Failed", detail="Failed")
+    failure = {"ok": False, "error": {"code": "serve-failed", "message": "no golden", "hint": "its log"}}
+    world.bucket.respond = lambda key: json.dumps(failure).encode() if "i-001" in key else None
+    looks: list[int] = []
+
+    def all_well_the_second_time() -> None:
+        looks.append(len(ssm.sent))
+        if len(ssm.sent) == 2:
+            for number in range(3):
+                ssm.declare_agent(f"i-{number:03}")
+            world.answers({"ok": True, "changed": len(looks) > 0})
+
+    ssm.on_look = all_well_the_second_time
+    with pytest.raises(HostFailed) as caught:
+        ship(world.calls, package)
+    install, undo = asked(world)
+    assert isinstance(install, InstallRequest)
+    assert undo == RollbackRequest(id=undo.id, undoing=install.id)
+    assert caught.value.message.splitlines() == [
+        "install failed on i-001: no golden",
+        "(1 of 3 hosts failed, 1 never began.)",
+        "Hosts that had switched and serve the version from before again: 3.",
+    ]
+    assert caught.value.hint == "its log"
+
+
+def test_rolling_back_asks_every_host_without_an_upload() -> None:
+    world = fleet(2)
+    responses = roll_back(world.calls, "c7i.xlarge")
+    assert sorted(responses) == ["i-000", "i-001"]
+    assert asked(world) == [RollbackRequest(id=asked(world)[0].id)]
+    assert not [key for _, key, _ in world.bucket.requests if key.startswith("artifacts/models/")]
