@@ -29,6 +29,7 @@ check: $(INSTALLED_DEV) $(INSTALLED_GATES)  ## Format, lint and types, code and 
 bench: $(INSTALLED_DEV)  ## Measure what we promise about speed, against the named peer in the same run.
 	$(BIN)/python -m tests.bench.startup
 	$(BIN)/python -m tests.bench.synth
+	$(BIN)/python -m tests.bench.compile
 
 nightly: $(INSTALLED_DEV)  ## Run the long campaigns.
 	$(BIN)/python -m pytest -m nightly

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from artifacts.compile import aotinductor
 from artifacts.compile.aotinductor import compile_package, options, required_features
 from artifacts.compile.layout import reshaped
 from artifacts.compile.subject import prepare_subject
@@ -73,7 +72,7 @@ def test_the_processor_is_asked_for_a_level_and_what_inductor_adds() -> None:
 def test_without_a_compiler_the_lane_says_so(
     subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aotinductor.shutil, "which", lambda _: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CompileError, match=r"needs g\+\+"):
         compile_package(reshaped(subject), (torch.ones(1, 4),), tmp_path / "p.pt")
 
