@@ -1,19 +1,24 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
+from artifacts.archive import open_verified
 from artifacts.compile.aotinductor import compile_package, options, required_features
 from artifacts.compile.layout import reshaped
+from artifacts.compile.packing import Label, pack_program
 from artifacts.compile.subject import prepare_subject
 from artifacts.errors import ArtifactRefused, CompileError
 from artifacts.manifest import TensorSpec
+from artifacts.serve import handler
 from artifacts.serve.aotinductor import load_package
-from artifacts.serve.processor import processor_features
+from artifacts.serve.golden import read_golden
+from artifacts.serve.processor import processor_features, refuse_unfit
 from artifacts.serve.program import flatten, open_program
 
 if TYPE_CHECKING:
@@ -49,6 +54,35 @@ def test_a_package_answers_like_the_model_through_either_loader(package: Path, s
     names = set(torch._C.PyTorchFileReader(str(package)).get_all_records())
     assert any(name.endswith(".so") for name in names)
     assert not any(name.endswith(".cpp") for name in names)  # they carry this machine's paths
+
+
+@needs_compiler
+def test_an_artifact_of_machine_code_is_served_where_it_fits(
+    package: Path, subject: Subject, tmp_path: Path
+) -> None:
+    label = Label(
+        name="linear",
+        target="c7i.xlarge",
+        lane="aotinductor",
+        stand_in=False,
+        preparation="none",
+        program="aotinductor",
+        atol=1e-3,
+        compiler="torchscript",
+        compiler_version="1",
+        requires=required_features(processor_features()),
+    )
+    artifact, manifest = pack_program(subject, package, label, tmp_path)
+    assert manifest.requires
+    unpacked = tmp_path / "unpacked"
+    unpacked.mkdir()
+    with closing(open_verified(artifact)) as contents:
+        contents.unpack(unpacked)
+    golden = read_golden(unpacked)
+    (answer,) = handler.load(unpacked, threads=1).predict_batch([golden.inputs])
+    torch.testing.assert_close(answer, golden.outputs)
+    with pytest.raises(ArtifactRefused, match="which this host lacks"):
+        refuse_unfit(manifest, frozenset(), manifest.toolchain.torch)
 
 
 def test_only_a_release_that_was_tried_takes_the_private_loader(monkeypatch: pytest.MonkeyPatch) -> None:
