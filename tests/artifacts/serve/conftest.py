@@ -105,7 +105,7 @@ class Machine:
         return Response(
             code=done.returncode,
             document=json.loads(result.read_bytes()) if result.exists() else {},
-            summary=json.loads(done.stdout),
+            summary=json.loads(done.stdout or "{}"),
             steps=done.stderr,
         )
 

@@ -1,0 +1,169 @@
+"""Twelve ways to put something else on a host than what was shipped; none of them is ever opened."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import stat
+import zipfile
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from artifacts import archive
+from artifacts.canonical import sha256
+from tests.artifacts.serve.conftest import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from artifacts.compile.request import CompileResult
+
+Entries = list[tuple[zipfile.ZipInfo, bytes]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intercepted(Machine):
+    """A host whose bucket somebody else writes to: what is stored under a prefix arrives changed."""
+
+    prefix: str
+    alter: Callable[[bytes], bytes]
+
+    def store(self, key: str, data: bytes) -> None:
+        super().store(key, self.alter(data) if key.startswith(self.prefix) else data)
+
+
+def rezipped(change: Callable[[Entries], Entries]) -> Callable[[bytes], bytes]:
+    """Return a change of the archive's entries."""
+
+    def alter(data: bytes) -> bytes:
+        with zipfile.ZipFile(io.BytesIO(data)) as old:
+            entries = [(entry, old.read(entry)) for entry in old.infolist()]
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as new:
+            for entry, body in change(entries):
+                new.writestr(entry, body, compress_type=entry.compress_type)
+        return buffer.getvalue()
+
+    return alter
+
+
+def swapped(entries: Entries) -> Entries:
+    bodies = {entry.filename: body for entry, body in entries}
+    pair = {"program.pt": "golden.safetensors", "golden.safetensors": "program.pt"}
+    return [(entry, bodies[pair.get(entry.filename, entry.filename)]) for entry, _ in entries]
+
+
+def symlinked(entries: Entries) -> Entries:
+    for entry, _ in entries:
+        if entry.filename == "program.pt":
+            entry.external_attr = (stat.S_IFLNK | 0o777) << 16
+    return [(entry, b"/etc/passwd" if entry.filename == "program.pt" else body) for entry, body in entries]
+
+
+def bomb(entries: Entries) -> Entries:
+    for entry, _ in entries:
+        entry.compress_type = zipfile.ZIP_DEFLATED
+    return [(entry, bytes(50_000_000) if entry.filename == "program.pt" else body) for entry, body in entries]
+
+
+def with_entry(name: str) -> Callable[[Entries], Entries]:
+    return lambda entries: [*entries, (zipfile.ZipInfo(name), b"import os")]
+
+
+def flipped(data: bytes) -> bytes:
+    return data[:-40] + bytes([data[-40] ^ 1]) + data[-39:]
+
+
+# What arrives, and whether the request speaks of the changed bytes too, so that only the manifest can tell.
+ON_THE_WAY: dict[str, tuple[Callable[[bytes], bytes], bool]] = {
+    "object replaced": (lambda _data: b"something else", False),
+    "object truncated": (lambda data: data[: len(data) // 2], False),
+    "truncated, and the request with it": (lambda data: data[: len(data) // 2], True),
+    "files swapped inside": (rezipped(swapped), True),
+    "a symbolic link inside": (rezipped(symlinked), True),
+    "a bomb inside": (rezipped(bomb), True),
+    "a way out of the directory": (rezipped(with_entry("../evil.py")), True),
+    "a file too many": (rezipped(with_entry("sitecustomize.py")), True),
+}
+
+
+def install(machine: Machine, artifact: Path, digest: str, alter: Callable[[bytes], bytes] | None) -> Any:
+    data = artifact.read_bytes()
+    told = alter(data) if alter else data
+    return machine.install(artifact, digest, artifact_sha256=sha256(told), artifact_bytes=len(told))
+
+
+def intercepted(machine: Machine, prefix: str, alter: Callable[[bytes], bytes]) -> Intercepted:
+    return Intercepted(root=machine.root, address=machine.address, prefix=prefix, alter=alter)
+
+
+def assert_nothing_was_opened(machine: Machine, steps: str) -> None:
+    versions = machine.home / "versions"
+    unpacked = [path.name for path in versions.iterdir()] if versions.exists() else []
+    assert unpacked == []
+    assert "starting" not in steps
+    assert machine.processes() == []
+    assert not (machine.home / "current.json").exists()
+
+
+@pytest.mark.parametrize("way", ON_THE_WAY)
+def test_what_was_changed_on_the_way_is_refused_before_it_is_opened(
+    way: str, new_machine: Callable[..., Machine], two_layers: CompileResult
+) -> None:
+    alter, told = ON_THE_WAY[way]
+    machine = intercepted(new_machine(), "artifacts/models/", alter)
+    response = install(machine, two_layers.artifact, two_layers.digest, alter if told else None)
+    assert response.code == (4 if told else 5), response.document
+    assert response.document["ok"] is False
+    assert_nothing_was_opened(machine, response.steps)
+    assert not (machine.root / "evil.py").exists()
+
+
+def test_a_request_that_was_altered_is_not_obeyed(
+    new_machine: Callable[..., Machine], two_layers: CompileResult
+) -> None:
+    machine = intercepted(new_machine(), "artifacts/requests/", lambda data: data + b" ")
+    response = install(machine, two_layers.artifact, two_layers.digest, None)
+    assert (response.code, response.document) == (5, {})
+    assert "has SHA-256" in response.summary["error"]["message"]
+    assert_nothing_was_opened(machine, response.steps)
+
+
+def test_a_bundle_that_was_altered_is_not_run(
+    new_machine: Callable[..., Machine], two_layers: CompileResult
+) -> None:
+    machine = intercepted(new_machine(), "artifacts/bundles/", flipped)
+    response = install(machine, two_layers.artifact, two_layers.digest, None)
+    assert (response.code, response.document) == (4, {})
+    assert "host bundle does not have the digest" in response.steps
+    assert not list((machine.home / "bundles").iterdir())
+    assert_nothing_was_opened(machine, response.steps)
+
+
+def test_an_artifact_of_another_target_is_refused(
+    new_machine: Callable[..., Machine], two_layers: CompileResult, tmp_path: Path
+) -> None:
+    with closing(archive.open_verified(two_layers.artifact)) as contents:
+        contents.unpack(tmp_path)
+        manifest = dataclasses.replace(contents.manifest, target="inf2.xlarge")
+    sources = {file.path: tmp_path / file.path for file in manifest.files}
+    other = archive.pack(manifest, sources, tmp_path)
+    machine = new_machine()
+    response = machine.install(other, manifest.digest)
+    assert response.code == 4
+    assert "inf2.xlarge" in response.document["error"]["message"]
+    assert_nothing_was_opened(machine, response.steps)
+
+
+def test_an_older_version_in_the_place_of_the_asked_one_is_refused(
+    new_machine: Callable[..., Machine], two_layers: CompileResult, two_layers_retrained: CompileResult
+) -> None:
+    machine = new_machine()
+    response = machine.install(two_layers.artifact, two_layers_retrained.digest)
+    assert response.code == 4
+    assert response.document["error"]["code"] == "artifact-refused"
+    assert_nothing_was_opened(machine, response.steps)
