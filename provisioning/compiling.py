@@ -113,13 +113,19 @@ def _last(tail: Sequence[str]) -> str:
     return "Its last words:\n" + "\n".join(words[-8:]) if words else "It said nothing."
 
 
-def inspect_artifact(path: Path, say: Callable[[str], None]) -> dict[str, Any]:
-    """Return what is inside the artifact, read in a child process after the archive was verified."""
-    if not path.is_file():
-        raise BadRequest(f"There is no artifact {path}.", "Make one with: amazonei compile MODEL --target T")
+def inspect_artifact(path: Path, say: Callable[[str], None], other: Path | None = None) -> dict[str, Any]:
+    """Return what is inside the artifact, or differs from another, read in a child process once verified."""
+    paths = [path] if other is None else [path, other]
+    for each in paths:
+        if not each.is_file():
+            raise BadRequest(
+                f"There is no artifact {each}.", "Make one with: amazonei compile MODEL --target T"
+            )
     with tempfile.TemporaryDirectory(prefix="amazonei-inspect-") as scratch:
         result_file = Path(scratch, "result.json")
-        code, tail = _run(["-m", "artifacts.compile.inspect", str(path), "--result", str(result_file)], say)
+        code, tail = _run(
+            ["-m", "artifacts.compile.inspect", *map(str, paths), "--result", str(result_file)], say
+        )
         if not result_file.exists():
             raise CompileError(f"The inspection ended with {_ending(code)}.", _last(tail))
         document: dict[str, Any] = json.loads(result_file.read_text(encoding="utf-8"))

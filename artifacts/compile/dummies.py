@@ -43,7 +43,7 @@ def _text(config: Any, parameters: frozenset[str]) -> tuple[TensorSpec, ...]:
 
 
 def _tokens(name: str, length: int, below: int) -> TensorSpec:
-    return TensorSpec(name=name, dtype="int64", shape=(1, length), low=0, high=below)
+    return TensorSpec(name=name, dtype="int64", shape=(1, length), low=0.0, high=float(below))
 
 
 def _length(config: Any) -> int:

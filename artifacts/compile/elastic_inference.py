@@ -6,22 +6,21 @@ faster there, because every branch of a scripted graph is a crossing between the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from artifacts.compile.graph import CONTROL_FLOW, nodes
 from artifacts.serve.program import NO_PREPARATION, load_program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-_CONTROL_FLOW = frozenset({"prim::If", "prim::Loop"})
 _BRANCHY = 4
 
 
 def crossing_warnings(program: Path) -> tuple[str, ...]:
     """Return a warning for a graph with many branches and loops."""
     graph = load_program(program, NO_PREPARATION).inlined_graph
-    crossings = sum(node.kind() in _CONTROL_FLOW for node in _nodes(graph))
+    crossings = sum(node.kind() in CONTROL_FLOW for node in nodes(graph))
     if crossings < _BRANCHY:
         return ()
     warning = (
@@ -29,10 +28,3 @@ def crossing_warnings(program: Path) -> tuple[str, ...]:
         "the host, and a traced model is usually faster. Compare with --method trace."
     )
     return (warning,)
-
-
-def _nodes(block: Any) -> Iterator[Any]:
-    for node in block.nodes():
-        yield node
-        for inner in node.blocks():
-            yield from _nodes(inner)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections import Counter
 from contextlib import closing
@@ -9,17 +10,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artifacts.archive import open_verified
-from artifacts.serve.program import NO_PREPARATION, PROGRAM_NAME, load_program
+import torch
+
+from artifacts.archive import evidence_path, open_verified
+from artifacts.compile.graph import CONTROL_FLOW, constant_tensors, fused, named_devices, nodes
+from artifacts.errors import BadRequest
+from artifacts.serve.golden import read_golden
+from artifacts.serve.program import (
+    ELASTIC_INFERENCE,
+    NO_PREPARATION,
+    PROGRAM_NAME,
+    TORCHSCRIPT,
+    load_program,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import torch
-
     from artifacts.manifest import Manifest
 
-CONTROL_FLOW = frozenset({"prim::If", "prim::Loop"})
+_SPECIALISING_RUNS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +37,10 @@ class Inspection:
     manifest: Manifest
     operators: tuple[tuple[str, int], ...]  # most frequent first
     control_flow: int  # branches and loops that are still there
+    erased: tuple[str, ...]  # what the compiler said a trace lost, from the evidence beside the artifact
+    constants: int  # tensors folded into the graph
+    fused: tuple[tuple[str, int], ...]  # kinds that stand for several operators, once the program ran
+    devices: tuple[str, ...]  # that the program is bound to, other than the CPU
     parameters: int  # numbers in weights and tensor constants
     parameter_bytes: int
     dtypes: tuple[str, ...]
@@ -49,6 +61,10 @@ class Inspection:
             "toolchain": self.manifest.toolchain.as_document(),
             "operators": dict(self.operators),
             "control_flow": self.control_flow,
+            "control_flow_erased": list(self.erased),
+            "constants_folded": self.constants,
+            "fused": dict(self.fused),
+            "devices": list(self.devices),
             "parameters": self.parameters,
             "parameter_bytes": self.parameter_bytes,
             "dtypes": list(self.dtypes),
@@ -60,23 +76,64 @@ class Inspection:
 def inspect_artifact(path: Path) -> Inspection:
     """Open, verify and describe an artifact; raises ArtifactRefused before anything is loaded."""
     with closing(open_verified(path)) as contents, tempfile.TemporaryDirectory() as scratch:
+        manifest = contents.manifest
+        if manifest.program not in {TORCHSCRIPT, ELASTIC_INFERENCE}:
+            raise BadRequest(
+                f"{path.name} holds machine code ({manifest.program}), which has no graph to look into.",
+                "Compile the model with --method trace or script to see its TorchScript.",
+            )
         contents.unpack(Path(scratch))
         program = load_program(Path(scratch) / PROGRAM_NAME, NO_PREPARATION)
-        return describe(contents.manifest, program)
+        ran = load_program(Path(scratch) / PROGRAM_NAME, manifest.preparation)
+        inputs = read_golden(Path(scratch)).inputs
+        groups = _fused(ran, [inputs[spec.name] for spec in manifest.inputs])
+    return describe(manifest, program, groups, _erased(path))
 
 
-def describe(manifest: Manifest, program: torch.jit.ScriptModule) -> Inspection:
+def _fused(program: torch.jit.ScriptModule, inputs: list[torch.Tensor]) -> tuple[tuple[str, int], ...]:
+    """Return what the executor fused: it decides in its first runs, from the sizes it sees."""
+    found = fused(program.inlined_graph)
+    try:
+        with torch.inference_mode():
+            for _ in range(_SPECIALISING_RUNS):
+                program(*inputs)
+            executed = program.graph_for(*inputs)
+        found |= fused(executed)
+    except RuntimeError:
+        pass  # a program for a device that is not here: its saved graph is all there is to see
+    return tuple(found.items())
+
+
+def _erased(path: Path) -> tuple[str, ...]:
+    evidence = evidence_path(path)
+    if not evidence.is_file():
+        return ()
+    warnings = json.loads(evidence.read_bytes()).get("warnings", [])
+    return tuple(str(warning) for warning in warnings if "erased" in str(warning))
+
+
+def describe(
+    manifest: Manifest,
+    program: torch.jit.ScriptModule,
+    groups: tuple[tuple[str, int], ...] = (),
+    erased: tuple[str, ...] = (),
+) -> Inspection:
     """Return what a loaded program holds; calls into sub-modules are followed."""
     graph = program.inlined_graph
-    counts = Counter(node.kind() for node in _nodes(graph))
+    counts = Counter(node.kind() for node in nodes(graph))
     operators = {kind: count for kind, count in counts.items() if not kind.startswith("prim::")}
     flow = {kind: count for kind, count in counts.items() if kind in CONTROL_FLOW}
-    tensors = _tensors(program, graph)
-    ranked = sorted((operators | flow).items(), key=lambda item: (-item[1], item[0]))
+    constants = constant_tensors(graph)
+    tensors = [*program.parameters(), *program.buffers(), *constants]
+    devices = {str(tensor.device) for tensor in tensors if tensor.device.type != "cpu"}
     return Inspection(
         manifest=manifest,
-        operators=tuple(ranked),
+        operators=tuple(sorted((operators | flow).items(), key=lambda item: (-item[1], item[0]))),
         control_flow=sum(flow.values()),
+        erased=erased,
+        constants=len(constants),
+        fused=groups,
+        devices=tuple(sorted(devices | set(named_devices(graph)))),
         parameters=sum(tensor.numel() for tensor in tensors),
         parameter_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
         dtypes=tuple(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors})),
@@ -85,21 +142,18 @@ def describe(manifest: Manifest, program: torch.jit.ScriptModule) -> Inspection:
     )
 
 
-def _nodes(block: Any) -> Iterator[Any]:
-    """Yield the nodes of a graph or block, and of the blocks inside them."""
-    for node in block.nodes():
-        yield node
-        for inner in node.blocks():
-            yield from _nodes(inner)
-
-
-def _tensors(program: torch.jit.ScriptModule, graph: Any) -> list[torch.Tensor]:
-    """Return the weights: parameters and buffers, and the constants that freezing made of them."""
-    constants = [node.t("value") for node in _nodes(graph) if _is_tensor_constant(node)]
-    return [*program.parameters(), *program.buffers(), *constants]
-
-
-def _is_tensor_constant(node: Any) -> bool:
-    if node.kind() != "prim::Constant" or not node.hasAttribute("value"):
-        return False
-    return bool(node.kindOf("value") == "t")
+def compare(one: Inspection, other: Inspection) -> dict[str, Any]:
+    """Return what differs between two artifacts: [first, second] for each member, and for each operator."""
+    first, second = one.as_document(), other.as_document()
+    changed = {
+        key: [first[key], second[key]]
+        for key in first
+        if key not in {"operators", "graph", "code"} and first[key] != second[key]
+    }
+    left, right = dict(one.operators), dict(other.operators)
+    operators = {
+        kind: [left.get(kind, 0), right.get(kind, 0)]
+        for kind in sorted(left | right)
+        if left.get(kind, 0) != right.get(kind, 0)
+    }
+    return {"changed": changed, "operators": operators, "same_code": one.code == other.code}

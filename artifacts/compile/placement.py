@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from artifacts.compile.graph import nodes
 from artifacts.errors import CompileError, VerificationFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import torch
 
     from artifacts.manifest import Parity
@@ -37,7 +36,7 @@ def placement(program: torch.jit.ScriptModule, operators: int) -> Placement:
 
     A compiled segment hides the operators that went into it, so the share is told by those left outside.
     """
-    kinds = Counter(node.kind() for node in _nodes(program.inlined_graph))
+    kinds = Counter(node.kind() for node in nodes(program.inlined_graph))
     segments = sum(count for kind, count in kinds.items() if kind.startswith(_DEVICE))
     left = {kind: count for kind, count in kinds.items() if kind.startswith("aten::") and kind not in _FREE}
     outside = min(sum(left.values()), operators)
@@ -49,16 +48,8 @@ def placement(program: torch.jit.ScriptModule, operators: int) -> Placement:
 def operator_count(program: torch.jit.ScriptModule) -> int:
     """Return how many operators a plain trace has, those that only arrange tensors left out."""
     return sum(
-        node.kind().startswith("aten::") and node.kind() not in _FREE
-        for node in _nodes(program.inlined_graph)
+        node.kind().startswith("aten::") and node.kind() not in _FREE for node in nodes(program.inlined_graph)
     )
-
-
-def _nodes(block: Any) -> Iterator[Any]:
-    for node in block.nodes():
-        yield node
-        for inner in node.blocks():
-            yield from _nodes(inner)
 
 
 def refuse_fallback(found: Placement, least_share: float = LEAST_SHARE) -> None:

@@ -1,4 +1,4 @@
-"""The architectures people deploy, with few layers and random weights, as `path/to/zoo_models.py:callable`."""
+"""The architectures people deploy, small, with random weights, as `path/to/zoo_models.py:callable`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
-from pytorchcv.models.inceptionv3 import get_inceptionv3
-from pytorchcv.models.resnet import ResNet
-from pytorchcv.models.vgg import VGG
+from pytorchcv.models.inceptionv3 import get_inceptionv3  # type: ignore[import-untyped]
+from pytorchcv.models.resnet import ResNet  # type: ignore[import-untyped]
+from pytorchcv.models.vgg import VGG  # type: ignore[import-untyped]
 from torch import nn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TINY = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+TINY: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+}
 WORDS = 101
 
 
@@ -107,7 +112,7 @@ def _of(model: Any, config: Any) -> Callable[[], nn.Module]:
     return make
 
 
-_BERT = {**TINY, "vocab_size": WORDS, "max_position_embeddings": 64}
+_BERT: dict[str, Any] = {**TINY, "vocab_size": WORDS, "max_position_embeddings": 64}
 bert = _of(transformers.BertModel, transformers.BertConfig(**_BERT))
 bert_masked = _of(transformers.BertForMaskedLM, transformers.BertConfig(**_BERT))  # tied weights
 roberta = _of(transformers.RobertaModel, transformers.RobertaConfig(**_BERT))
