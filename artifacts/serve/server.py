@@ -22,7 +22,7 @@ from artifacts.serve.worker import CPU_VARIABLE, VERSION_VARIABLE, ModelWorker
 _PAUSE_S = 1.0  # between a death and the next attempt
 
 
-class _Server(Server):  # type: ignore[misc]
+class _Server(Server):
     """mosec's server, which tells whether it was asked to end, or had to.
 
     mosec passes a sentence in the frame's place when it ends by itself.
@@ -32,7 +32,7 @@ class _Server(Server):  # type: ignore[misc]
 
     def _terminate(self, signum: int, framestack: Any) -> None:
         self.asked = self.asked or not isinstance(framestack, str)
-        super()._terminate(signum, framestack)
+        super()._terminate(signum, framestack)  # type: ignore[no-untyped-call]
 
 
 def is_current(version: Path, port: int) -> bool:
@@ -73,7 +73,7 @@ def main() -> None:
     # mosec reads the command line too, and for itself.
     options, _ = parser.parse_known_args()
     environments = worker_environments(options, sorted(os.sched_getaffinity(0)))
-    server = _Server()
+    server = _Server()  # type: ignore[no-untyped-call]
     # No batching: max_batch_size stays 1, so mosec's 10 ms batching window never opens.
     server.append_worker(
         ModelWorker,
@@ -82,7 +82,7 @@ def main() -> None:
         timeout=REQUEST_TIMEOUT_MS / 1000,
         route=ROUTE,
     )
-    server.run()
+    server.run()  # type: ignore[no-untyped-call]
     # mosec replaces a dead worker, and ends when the last of them is dead.
     if not server.asked and is_current(options.version_directory, options.port):
         sys.stderr.write("amazonei: the last worker died; the server starts again\n")
