@@ -15,7 +15,15 @@ CONTROL_FLOW = frozenset({"prim::If", "prim::Loop"})
 _FUSED_GROUPS = frozenset(
     {"prim::FusionGroup", "prim::CudaFusionGroup", "prim::TensorExprGroup", "prim::oneDNNFusionGroup"}
 )
-_FUSED_PREFIXES = ("mkldnn_prepacked::", "mkldnn::", "onednn::", "llga::", "prepacked::", "neuron::")
+_FUSED_PREFIXES = (
+    "prim::mkldnn_",
+    "mkldnn_prepacked::",
+    "mkldnn::",
+    "onednn::",
+    "llga::",
+    "prepacked::",
+    "neuron::",
+)
 
 
 def nodes(block: Any) -> Iterator[Any]:

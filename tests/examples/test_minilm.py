@@ -4,11 +4,18 @@ import importlib.util
 import json
 import subprocess
 import sys
+from contextlib import closing
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+
+from artifacts.archive import open_verified
+from artifacts.compile.pipeline import compile_model
+from artifacts.compile.request import CompileRequest
+from artifacts.serve import handler
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "minilm.py"
 
@@ -41,6 +48,37 @@ def test_sentences_of_one_meaning_are_near_and_others_are_far(minilm: Any, tmp_p
     near, *far = (float(line.split()[0]) for line in lines)
     assert near > 0.6
     assert max(far) < 0.2
+
+
+def test_the_winning_lane_ranks_sentences_as_the_model_does(minilm: Any, tmp_path: Path) -> None:
+    asked = CompileRequest(
+        model=f"{EXAMPLE}:sentence_encoder", inputs=minilm.INPUTS, target="c7i.xlarge", out_dir=tmp_path
+    )
+    result = compile_model(asked, progress=lambda _: None)
+    with closing(open_verified(result.artifact)) as contents:
+        contents.unpack(tmp_path)
+    served = handler.load(tmp_path, threads=1)
+    sentences = (
+        "A man is eating food.",
+        "A man eats a plate of pasta.",
+        "The plane is taking off.",
+        "An aircraft departs from the runway.",
+        "The man is not eating.",
+    )
+    requests = [served.read_json(minilm.request(sentence)) for sentence in sentences]
+    vectors = [answer["output"][0].tolist() for answer in served.predict_batch(requests)]
+    model = minilm.sentence_encoder().eval()
+    with torch.no_grad():
+        expected = [model(**each)[0].tolist() for each in requests]
+    assert _ranking(minilm, vectors) == _ranking(minilm, expected)
+    assert _ranking(minilm, vectors)[0] == (0, 4)  # it hears the same words, and not the negation
+    assert _ranking(minilm, vectors)[-1] in {(0, 2), (0, 3), (1, 2), (1, 3), (2, 4), (3, 4)}
+
+
+def _ranking(minilm: Any, vectors: list[list[float]]) -> list[tuple[int, int]]:
+    """Return the pairs of sentences, the most similar first."""
+    pairs = combinations(range(len(vectors)), 2)
+    return sorted(pairs, key=lambda pair: -minilm.similarity(vectors[pair[0]], vectors[pair[1]]))
 
 
 def test_the_specs_fit_the_requests(minilm: Any) -> None:

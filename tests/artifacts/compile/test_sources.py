@@ -28,7 +28,10 @@ _SMALL: dict[str, Any] = {
 
 
 def _specs(model: torch.nn.Module) -> list[str]:
-    return [f"{spec}:{spec.low:g}..{spec.high:g}" if spec.low is not None else str(spec) for spec in inferred(model)]  # fmt: skip
+    """Return the SPECs as one types them."""
+    return [
+        str(spec) if spec.low is None else f"{spec}:{spec.low:g}..{spec.high:g}" for spec in inferred(model)
+    ]
 
 
 @pytest.mark.parametrize(
