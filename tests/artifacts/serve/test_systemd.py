@@ -87,7 +87,7 @@ def test_a_systemctl_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.Mon
         "ProtectSystem=strict",
         "MemoryMax=90%",
         "CapabilityBoundingSet=",
-        "Restart=on-failure",
+        "Restart=always",
     ],
 )
 def test_the_unit_is_hardened(line: str) -> None:
