@@ -14,7 +14,7 @@ def resnet50() -> torch.nn.Module:
 
 
 def _image_network(name: str) -> torch.nn.Module:
-    from pytorchcv.model_provider import get_model  # type: ignore[import-untyped]
+    from pytorchcv.model_provider import get_model
 
     torch.manual_seed(0)
     network = get_model(name)
