@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +29,7 @@ def compiled(laptop: Laptop, factor: float) -> Path:
     (laptop.folder / f"times{factor}.py").write_text(source)
     done = laptop.amazonei(
         "compile", f"times{factor}.py:halve", "--input", "x=float32[1,4]", "--target", "c7i.xlarge",
-        "--out", f"times{factor}", "--output", "json",
+        "--lanes", "quick", "--out", f"times{factor}", "--output", "json",
     ).ok()  # fmt: skip
     return Path(laptop.folder, done.document["artifact"])
 
@@ -88,7 +89,11 @@ def test_versions_come_and_go_back_under_load(laptop: Laptop, first: Path) -> No
     assert nothing.code == 5
     assert "keeps no version from before" in nothing.document["error"]["message"]
 
+    log = laptop.folder / "state/amazonei/emulator/emulator.log"
+    before = log.stat().st_size
     again = shipped(laptop, first).ok().document
+    requests = re.findall(r'"([A-Z]+) \S*/artifacts/(models|bundles)/', log.read_text()[before:])
+    assert requests == [("HEAD", "models"), ("HEAD", "bundles")]  # no data was sent
     (host,) = again["hosts"]
     assert again["hosts"][host]["changed"] is False
 
@@ -130,6 +135,7 @@ def test_a_broken_version_exits_5_and_leaves_the_old_one_serving(
     assert outputs(laptop) == [1.0, 2.0, 3.0, 4.0]
 
 
+@pytest.mark.nightly
 def test_an_object_that_was_replaced_in_the_bucket_is_refused_and_mended_by_shipping_again(
     laptop: Laptop, first: Path
 ) -> None:

@@ -6,7 +6,8 @@ import pytest
 from botocore.exceptions import ClientError
 from moto.ssm.exceptions import SSMException
 
-from provisioning.emulator.waves import RateControl
+from provisioning.emulator.invocation import Status
+from provisioning.emulator.waves import RateControl, Waves
 from tests.provisioning.emulator.emulated import eventually
 
 if TYPE_CHECKING:
@@ -87,3 +88,33 @@ def test_what_is_neither_a_number_nor_a_percentage_is_refused(text: str) -> None
 def test_the_service_refuses_it_too(aws: Emulated, fleet: list[str]) -> None:
     with pytest.raises(ClientError):
         send(aws, "true", MaxErrors="101%")
+
+
+class Turn:
+    """An invocation whose host only notes that its turn has come; a test lets it end."""
+
+    def __init__(self, begun: list[Turn]) -> None:
+        self.host = self.agent = self
+        self.status, self.details = Status.PENDING, "Pending"
+        self._begun = begun
+
+    def submit(self, turn: Turn) -> None:
+        self._begun.append(turn)
+
+
+@pytest.mark.parametrize(("hosts", "wave", "rounds"), [(1, 50, 1), (50, 50, 1), (500, 50, 10), (101, 50, 3)])
+def test_a_fleet_takes_as_many_rounds_as_it_has_waves(hosts: int, wave: int, rounds: int) -> None:
+    begun: list[Turn] = []
+    turns: Any = [Turn(begun) for _ in range(hosts)]
+    waves = Waves(RateControl(max_concurrency=str(wave)), turns)
+    waves.begin()
+    taken = 0
+    while begun:
+        assert len(begun) <= wave
+        taken += 1
+        for turn in [begun.pop() for _ in range(len(begun))]:
+            turn.status, turn.details = Status.SUCCESS, "Success"
+            done: Any = turn
+            waves.ended(done)
+    assert taken == rounds
+    assert all(turn.status is Status.SUCCESS for turn in turns)
