@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 X = [[2.0, 4.0, 6.0, 8.0]]
 EM = ("--emulate", "--region", REGION)
 
+# The same on one host without the commands around it: tests/artifacts/serve/test_switching.py.
+pytestmark = pytest.mark.nightly
+
 
 def compiled(laptop: Laptop, factor: float) -> Path:
     """Compile a model that multiplies by the factor."""
@@ -135,7 +138,6 @@ def test_a_broken_version_exits_5_and_leaves_the_old_one_serving(
     assert outputs(laptop) == [1.0, 2.0, 3.0, 4.0]
 
 
-@pytest.mark.nightly
 def test_an_object_that_was_replaced_in_the_bucket_is_refused_and_mended_by_shipping_again(
     laptop: Laptop, first: Path
 ) -> None:
