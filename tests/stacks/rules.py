@@ -229,20 +229,6 @@ def user_data_fits(template: Template) -> Broken:
             yield name, f"user data has {size} bytes"
 
 
-def buckets_are_private(template: Template) -> Broken:
-    """Buckets are encrypted and versioned, closed to the public, and speak TLS only."""
-    policies = [policy for _, policy in _of_type(template, "AWS::S3::BucketPolicy")]
-    guarded = [policy["Bucket"]["Ref"] for policy in policies if _denies_plain_http(policy)]
-    for name, resource in _of_type(template, "AWS::S3::Bucket"):
-        blocks = resource.get("PublicAccessBlockConfiguration", {})
-        if len(blocks) != 4 or not all(blocks.values()):
-            yield name, "the bucket can be made public"
-        if "BucketEncryption" not in resource or "VersioningConfiguration" not in resource:
-            yield name, "the bucket is not encrypted and versioned"
-        if name not in guarded:
-            yield name, "the bucket answers without TLS"
-
-
 RULES: tuple[Callable[[Template], Broken], ...] = (
     nothing_forbidden,
     nothing_retained,
@@ -257,7 +243,6 @@ RULES: tuple[Callable[[Template], Broken], ...] = (
     hosts_are_private,
     disks_are_encrypted_and_die,
     user_data_fits,
-    buckets_are_private,
     *SERVICE_RULES,
 )
 
@@ -294,12 +279,6 @@ def _statements(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
         for document in documents:
             for statement in document["Statement"]:
                 yield name, statement
-
-
-def _denies_plain_http(policy: Resource) -> bool:
-    plain_http = {"Bool": {"aws:SecureTransport": "false"}}
-    denied = (each for each in policy["PolicyDocument"]["Statement"] if each["Effect"] == "Deny")
-    return any(statement.get("Condition") == plain_http for statement in denied)
 
 
 def _port_range(rule: dict[str, Any]) -> tuple[object, object, object]:

@@ -1,4 +1,4 @@
-"""What must hold for roles that services take on, for SageMaker, and for the guard; no pack sees these."""
+"""What must hold for buckets, roles that services take on, SageMaker, and the guard; no pack sees these."""
 
 from __future__ import annotations
 
@@ -71,7 +71,22 @@ def schedules_cannot_get_lost(template: Template) -> Broken:
             yield name, "a deletion that fails is lost"
 
 
+def buckets_are_private(template: Template) -> Broken:
+    """Buckets are encrypted and versioned, closed to the public, and speak TLS only."""
+    policies = [policy for _, policy in _of_type(template, "AWS::S3::BucketPolicy")]
+    guarded = [policy["Bucket"]["Ref"] for policy in policies if _denies_plain_http(policy)]
+    for name, resource in _of_type(template, "AWS::S3::Bucket"):
+        blocks = resource.get("PublicAccessBlockConfiguration", {})
+        if len(blocks) != 4 or not all(blocks.values()):
+            yield name, "the bucket can be made public"
+        if "BucketEncryption" not in resource or "VersioningConfiguration" not in resource:
+            yield name, "the bucket is not encrypted and versioned"
+        if name not in guarded:
+            yield name, "the bucket answers without TLS"
+
+
 SERVICE_RULES = (
+    buckets_are_private,
     pass_role_is_narrow,
     policies_fit,
     models_are_isolated,
@@ -79,6 +94,12 @@ SERVICE_RULES = (
     notebooks_are_private,
     schedules_cannot_get_lost,
 )
+
+
+def _denies_plain_http(policy: dict[str, Any]) -> bool:
+    plain_http = {"Bool": {"aws:SecureTransport": "false"}}
+    denied = (each for each in policy["PolicyDocument"]["Statement"] if each["Effect"] == "Deny")
+    return any(statement.get("Condition") == plain_http for statement in denied)
 
 
 def _of_type(template: Template, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
