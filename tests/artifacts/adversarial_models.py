@@ -117,10 +117,11 @@ class BranchAroundUnscriptable(nn.Module):
         self.left, self.right = Unscriptable(3), Unscriptable(4)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        both = self.left(x), self.right(x)
+        left: torch.Tensor = self.left(x)
+        right: torch.Tensor = self.right(x)
         if x.sum() > 0:
-            return both[0]
-        return both[1]
+            return left
+        return right
 
 
 class RememberedOutside(nn.Module):

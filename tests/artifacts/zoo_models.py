@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
-from pytorchcv.models.inceptionv3 import get_inceptionv3  # type: ignore[import-untyped]
-from pytorchcv.models.resnet import ResNet  # type: ignore[import-untyped]
-from pytorchcv.models.vgg import VGG  # type: ignore[import-untyped]
+from pytorchcv.models.inceptionv3 import get_inceptionv3
+from pytorchcv.models.resnet import ResNet
+from pytorchcv.models.vgg import VGG
 from torch import nn
 
 if TYPE_CHECKING:

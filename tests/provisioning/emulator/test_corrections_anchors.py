@@ -9,7 +9,6 @@ import pytest
 from provisioning.emulator import strict
 from provisioning.emulator.correction import Correction, EmulatorOutdated, install_all
 
-
 UNCORRECTED = """
 from provisioning.emulator import strict
 from provisioning.emulator.correction import moved_anchors

@@ -39,6 +39,7 @@ def _invocation(host: Host, *texts: str, late_s: float = -60, exits: bool = Fals
         rendering=Rendering(steps=steps, environment={"SSM_Value": "v"}),
         deliver_before=datetime.now(UTC) - timedelta(seconds=late_s),
         completed=lambda _invocation: None,
+        ended=lambda _invocation: None,
     )
     return Invocation(order, host)
 
