@@ -31,8 +31,8 @@ def test_the_sequence_serves_a_model_and_leaves_the_account_as_it_was(laptop: La
     assert "nothing was changed" in again.ok().out
     assert "COMPLETE" not in again.err  # not one resource was touched
 
-    compiled = laptop.amazonei("compile", "model.py:halve", "--input", "x=float32[2,4]", "--target",
-                               "c7i.xlarge", "--output", "json").ok().document  # fmt: skip
+    model = ("model.py:halve", "--input", "x=float32[2,4]", "--target", "c7i.xlarge", "--lanes", "quick")
+    compiled = laptop.amazonei("compile", *model, "--output", "json").ok().document
     assert compiled["parity"]["passed"] is True
     shipped = laptop.amazonei("ship", compiled["artifact"], "--emulate", "--output", "json").ok().document
     assert list(shipped["hosts"]) == [host]

@@ -72,7 +72,7 @@ def test_an_interrupted_job_removes_what_it_made(laptop: Laptop, number: signal.
     assert "Traceback" not in ended.err
     assert f"--resume {job}" in ended.err
     assert nothing_is_left(laptop, "stopped")
-    assert processes_with("amazonei-compile-") == []
+    assert processes_with(f"XDG_STATE_HOME={laptop.folder}") == []  # whatever was typed here has ended
 
 
 def killed(laptop: Laptop, words: str, *argv: str) -> Finished:
