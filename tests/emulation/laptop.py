@@ -66,7 +66,7 @@ LISTINGS = (
     ("iam list-policies --scope Local", "Policies[].PolicyName"),
     ("s3api list-buckets", "Buckets[].Name"),
     ("ssm list-documents --filters Key=Owner,Values=Self", "DocumentIdentifiers[].Name"),
-    ("ssm describe-parameters", "Parameters[?!starts_with(Name, '/aws/service/')].Name"),
+    ("ssm describe-parameters", "Parameters[].Name"),
     ("logs describe-log-groups", "logGroups[].logGroupName"),
     ("cloudformation describe-stacks", "Stacks[].StackName"),
 )

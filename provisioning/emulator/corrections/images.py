@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _LOADING = Anchor("moto.ssm.models:ParameterDict._check_loading_status", "47abfc85e1d800d9")
+_LISTING = Anchor("moto.ssm.models:SimpleSystemManagerBackend.describe_parameters", "9b42b1b2cba94fa4")
+_PUBLIC = "/aws/"
 _AMAZON = "137112412989"  # the account that owns Amazon Linux images
 
 
@@ -41,6 +43,14 @@ def _loading(original: Function) -> Function:
             _register(self, key, architecture)
 
     return check_loading_status
+
+
+def _own(original: Function) -> Function:
+    def describe_parameters(self: Any, *arguments: Any, **options: Any) -> list[Parameter]:
+        listed = original(self, *arguments, **options)
+        return [parameter for parameter in listed if not parameter.name.startswith(_PUBLIC)]
+
+    return describe_parameters
 
 
 def _parameter(parameters: ParameterDict, name: str) -> Parameter:
@@ -87,5 +97,12 @@ CORRECTIONS = (
         source="https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-public-parameters-ami.html",
         anchors=(_LOADING,),
         install=wrap((_LOADING, _loading)),
+    ),
+    Correction(
+        name="public-parameters-are-not-listed",
+        statement="Public parameters are read by name; a listing shows the account's own only.",
+        source="https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-public-parameters.html",
+        anchors=(_LISTING,),
+        install=wrap((_LISTING, _own)),
     ),
 )

@@ -46,6 +46,14 @@ def test_every_image_parameter_of_the_catalogue_names_an_image_of_its_architectu
         assert (image["Architecture"], image["State"]) == (target.architecture, "available")
 
 
+def test_public_parameters_are_read_by_name_and_not_listed(aws: Emulated) -> None:
+    public = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
+    aws.ssm.put_parameter(Name="own", Value="x", Type="String")
+    assert aws.ssm.get_parameter(Name=public)["Parameter"]["Value"].startswith("ami-")
+    assert [each["Name"] for each in aws.ssm.describe_parameters()["Parameters"]] == ["own"]
+    aws.ssm.delete_parameter(Name="own")
+
+
 def test_a_template_launches_a_host_that_executes_and_its_stack_ends_it(aws: Emulated) -> None:
     aws.cloudformation.create_stack(StackName="host-stack", TemplateBody=json.dumps(TEMPLATE))
     stack = aws.cloudformation.describe_stacks(StackName="host-stack")["Stacks"][0]
