@@ -92,6 +92,7 @@ def test_a_changed_source_is_compiled_again(project: Project) -> None:
     assert second["digest"] != first["digest"]
 
 
+@pytest.mark.nightly
 def test_a_file_the_model_reads_is_part_of_what_it_is(project: Project) -> None:
     project.write(factor=FROM_FILE)
     factor = project.directory / "factor.txt"
@@ -128,6 +129,7 @@ def test_a_model_that_asks_another_program_is_loaded_every_time(project: Project
     assert SAME_RACE in said  # its programs and answers came out the same
 
 
+@pytest.mark.nightly
 def test_two_targets_share_the_race(project: Project) -> None:
     project.compile()
     said, result = project.compile(target="c7i.4xlarge")
@@ -143,6 +145,7 @@ def test_without_the_cache_it_is_all_done_again(project: Project) -> None:
     assert SAME_RACE not in said
 
 
+@pytest.mark.nightly
 def test_two_that_start_together_do_the_work_once(project: Project) -> None:
     processes = [project.start("one"), project.start("two")]
     said = [process.communicate()[1] for process in processes]

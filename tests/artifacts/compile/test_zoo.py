@@ -55,8 +55,8 @@ def _compile_and_serve(model: str, specs: tuple[str, ...], directory: Path) -> N
     [
         ("resnet18", ("x=float32[1,3,64,64]",)),
         ("resnet50", ("x=float32[1,3,64,64]",)),
-        ("vgg16", ("x=float32[1,3,32,32]",)),
-        ("inceptionv3", ("x=float32[1,3,75,75]",)),
+        pytest.param("vgg16", ("x=float32[1,3,32,32]",), marks=pytest.mark.nightly),
+        pytest.param("inceptionv3", ("x=float32[1,3,75,75]",), marks=pytest.mark.nightly),
         ("unet", ("image=float32[1,3,32,32]",)),
         ("bert", (IDS, MASK)),
         ("bert_masked", (IDS, MASK)),
