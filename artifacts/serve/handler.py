@@ -33,6 +33,11 @@ class Handler:
     manifest: Manifest
     _program: Callable[..., Any]
 
+    @property
+    def batch_limit(self) -> int:
+        """How many requests one `predict_batch` takes to its program at once; 1: they are not stacked."""
+        return 1
+
     def check(self, inputs: Tensors) -> None:
         """Raise BadRequest unless names, dtypes and shapes are the manifest's."""
         expected = [spec.name for spec in self.manifest.inputs]
