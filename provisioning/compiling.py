@@ -25,7 +25,7 @@ from artifacts.errors import (
     ToolchainMissing,
     VerificationFailed,
 )
-from artifacts.manifest import parse_specs
+from artifacts.specs import parse_specs
 from artifacts.targets import Family, find
 from provisioning.config import parse_model
 

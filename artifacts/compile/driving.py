@@ -11,8 +11,8 @@ from artifacts.serve.sampling import integer_range, sample, torch_dtype
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from artifacts.manifest import TensorSpec
     from artifacts.serve.sampling import Tensors
+    from artifacts.specs import TensorSpec
 
     Change = Callable[[torch.Tensor], torch.Tensor]
 

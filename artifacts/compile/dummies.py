@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from artifacts.manifest import TensorSpec
+from artifacts.specs import TensorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,9 +16,9 @@ import torch
 from artifacts.compile.dummies import inferred
 from artifacts.compile.foreign import user_code
 from artifacts.errors import BadRequest, CompileError
-from artifacts.manifest import TensorSpec
 from artifacts.serve.program import torchscript_expected
 from artifacts.serve.sampling import dtype_name
+from artifacts.specs import TensorSpec
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -25,14 +25,15 @@ from artifacts.compile.subject import Subject, prepare_subject
 from artifacts.compile.toolchain import import_neuron
 from artifacts.compile.torchscript import save
 from artifacts.errors import ToolchainMissing
-from artifacts.manifest import Parity, parse_specs
 from artifacts.serve.program import ELASTIC_INFERENCE, NO_PREPARATION, TORCHSCRIPT
+from artifacts.specs import parse_specs
 from artifacts.targets import Compiler, Target, find
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from artifacts.compile.cache import Store
+    from artifacts.manifest import Parity
 
     Progress = Callable[[str], None]
 

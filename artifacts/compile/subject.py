@@ -14,9 +14,9 @@ import torch
 
 from artifacts.compile.foreign import shown, user_code
 from artifacts.errors import BadRequest, CompileError
-from artifacts.manifest import TensorSpec
 from artifacts.serve.program import flatten
 from artifacts.serve.sampling import dtype_name, sample
+from artifacts.specs import TensorSpec
 
 if TYPE_CHECKING:
     from artifacts.compile.watching import Decision

@@ -11,7 +11,7 @@ import torch
 
 from artifacts.archive import MANIFEST_NAME
 from artifacts.errors import BadRequest, ServeFailed
-from artifacts.manifest import Manifest, TensorSpec
+from artifacts.manifest import Manifest
 from artifacts.serve.processor import processor_features, refuse_unfit
 from artifacts.serve.program import ELASTIC_INFERENCE, PROGRAM_NAME, flatten, open_program
 from artifacts.serve.sampling import dtype_name, torch_dtype
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from artifacts.serve.sampling import Tensors
+    from artifacts.specs import TensorSpec
 
 _RUNTIMES = {"torch-neuron": "torch_neuron", "torch-neuronx": "torch_neuronx"}
 

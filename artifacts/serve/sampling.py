@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from artifacts.manifest import TensorSpec
+    from artifacts.specs import TensorSpec
 
 Tensors = dict[str, torch.Tensor]
 

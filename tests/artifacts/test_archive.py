@@ -9,7 +9,8 @@ import pytest
 
 from artifacts import archive
 from artifacts.errors import ArtifactRefused
-from artifacts.manifest import Manifest, TensorSpec, Toolchain
+from artifacts.manifest import Manifest, Toolchain
+from artifacts.specs import TensorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable

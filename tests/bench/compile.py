@@ -94,7 +94,7 @@ def _course(subject: Subject, directory: Path) -> Course:
     from artifacts.compile.parity import examine
     from artifacts.compile.request import Method
     from artifacts.compile.subject import prepare_subject
-    from artifacts.manifest import parse_specs
+    from artifacts.specs import parse_specs
 
     torch.set_num_threads(1)
     prepared = prepare_subject(load_model(subject.source).module, parse_specs((subject.spec,)))

@@ -82,7 +82,7 @@ def _ranking(minilm: Any, vectors: list[list[float]]) -> list[tuple[int, int]]:
 
 
 def test_the_specs_fit_the_requests(minilm: Any) -> None:
-    from artifacts.manifest import parse_specs
+    from artifacts.specs import parse_specs
 
     specs = {spec.name: spec for spec in parse_specs(minilm.INPUTS)}
     inputs = minilm.request("Short.")["inputs"]

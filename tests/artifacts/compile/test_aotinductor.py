@@ -14,12 +14,12 @@ from artifacts.compile.layout import reshaped
 from artifacts.compile.packing import Label, pack_program
 from artifacts.compile.subject import prepare_subject
 from artifacts.errors import ArtifactRefused, CompileError
-from artifacts.manifest import TensorSpec
 from artifacts.serve import handler
 from artifacts.serve.aotinductor import load_package
 from artifacts.serve.golden import read_golden
 from artifacts.serve.processor import processor_features, refuse_unfit
 from artifacts.serve.program import flatten, open_program
+from artifacts.specs import TensorSpec
 
 if TYPE_CHECKING:
     from artifacts.compile.subject import Subject

@@ -7,8 +7,8 @@ from artifacts.compile.cuda import LANES, CudaLane, missing_gpu, recorded
 from artifacts.compile.request import CompileRequest
 from artifacts.compile.subject import prepare_subject
 from artifacts.errors import ToolchainMissing
-from artifacts.manifest import TensorSpec
 from artifacts.serve.program import CUDA_GRAPH, PREPARATIONS
+from artifacts.specs import TensorSpec
 
 INPUTS = (TensorSpec(name="x", dtype="float32", shape=(1, 4)),)
 

@@ -18,8 +18,9 @@ from artifacts.compile.request import LaneReport
 from artifacts.compile.subject import prepare_subject
 from artifacts.compile.timing import alone
 from artifacts.errors import VerificationFailed
-from artifacts.manifest import Parity, TensorSpec
+from artifacts.manifest import Parity
 from artifacts.serve.program import open_program
+from artifacts.specs import TensorSpec
 
 if TYPE_CHECKING:
     from artifacts.compile.subject import Subject

@@ -14,7 +14,7 @@ from artifacts.compile.neuron_programs import NeuronJob, NeuronProgram, compile_
 from artifacts.compile.parity import examine
 from artifacts.compile.subject import Subject, prepare_subject
 from artifacts.errors import BadRequest, CompileError, VerificationFailed
-from artifacts.manifest import parse_specs
+from artifacts.specs import parse_specs
 from artifacts.targets import Compiler, find
 from tests.artifacts.compile import neuron_doubles as doubles
 

@@ -15,10 +15,10 @@ from artifacts.compile.pipeline import compile_model
 from artifacts.compile.request import CompileRequest, CompileResult, Method
 from artifacts.compile.subject import prepare_subject
 from artifacts.errors import BadRequest, CompileError, ToolchainMissing, VerificationFailed
-from artifacts.manifest import TensorSpec
 from artifacts.serve import handler
 from artifacts.serve.golden import read_golden
 from artifacts.serve.sampling import sample
+from artifacts.specs import TensorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
