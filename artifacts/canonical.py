@@ -103,6 +103,17 @@ class Fields:
             raise self._wrong(name, "a JSON array")
         return tuple(value)
 
+    def optional_array(self, name: str) -> tuple[Any, ...]:
+        """Take a JSON array; an absent member is an empty one."""
+        return self.array(name) if name in self._left else ()
+
+    def integers(self, name: str) -> tuple[int, ...]:
+        """Take an array of whole numbers of at least 0."""
+        values = self.array(name)
+        if not all(type(value) is int and value >= 0 for value in values):
+            raise self._wrong(name, "an array of whole numbers of at least 0")
+        return values
+
     def finish(self) -> None:
         """Refuse members that nobody took."""
         if self._left:

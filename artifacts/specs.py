@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
+from artifacts.axes import MOST_BUCKETS, Axis, Kind
 from artifacts.canonical import Fields
 from artifacts.errors import BadRequest
 
@@ -23,14 +25,20 @@ DTYPE_BYTES = {
     "bool": 1,
 }
 MAX_TENSOR_BYTES = 1 << 30
-SPEC_HINT = "A SPEC is [name=]dtype[shape][:low..high], for example input_ids=int64[1,128]:0..30522."
+SPEC_HINT = (
+    "A SPEC is [name=]dtype[shape][:low..high]; a dimension may be a range 1..8 or buckets 32|64|128. "
+    "For example input_ids=int64[1,128]:0..30522."
+)
 
 _NUMBER = r"-?\d+(?:\.\d+)?(?:e-?\d+)?"
 _SPEC = re.compile(
-    rf"(?:(?P<name>[A-Za-z_]\w*)=)?(?P<dtype>[a-z]+\d*)\[(?P<shape>[\d,\s]*)\]"
+    rf"(?:(?P<name>[A-Za-z_]\w*)=)?(?P<dtype>[a-z]+\d*)\[(?P<shape>[\d,\s.|]*)\]"
     rf"(?::(?P<low>{_NUMBER})\.\.(?P<high>{_NUMBER}))?"
 )
 _NAME = re.compile(r"[A-Za-z_]\w{0,99}")
+_MOST_DIMENSIONS = 64  # as numpy
+
+Sizes = Mapping[Axis, int]  # the sizes of one request, or of one program
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +51,11 @@ class TensorSpec:
 
     name: str
     dtype: str
-    shape: tuple[int, ...]
+    shape: tuple[int, ...]  # the largest, where sizes vary
     low: float | None = None
     high: float | None = None
+    axes: tuple[tuple[int, Axis], ...] = ()  # the dimensions that vary, ascending
+    pad: float = 0.0  # what an input is filled up with at the end of a length
 
     @classmethod
     def parse(cls, text: str, default_name: str = "input0") -> TensorSpec:
@@ -54,12 +64,14 @@ class TensorSpec:
         if match is None:
             raise BadRequest(f"{text!r} is not an input SPEC.", SPEC_HINT)
         low, high = match["low"], match["high"]
+        dimensions = _parse_dimensions(match["shape"], text)
         spec = cls(
             name=match["name"] or default_name,
             dtype=match["dtype"],
-            shape=_parse_shape(match["shape"], text),
+            shape=tuple(each.high if isinstance(each, Axis) else each for each in dimensions),
             low=None if low is None else float(low),
             high=None if high is None else float(high),
+            axes=tuple((index, each) for index, each in enumerate(dimensions) if isinstance(each, Axis)),
         )
         spec.check()
         return spec
@@ -72,7 +84,10 @@ class TensorSpec:
             raise BadRequest(f"Input {self.name} has a dimension below 1.", SPEC_HINT)
         if self.bytes > MAX_TENSOR_BYTES:
             raise BadRequest(f"Input {self.name} would take {self.bytes} bytes.", "The limit is 1 GiB.")
+        if any(index >= len(self.shape) or self.shape[index] != axis.high for index, axis in self.axes):
+            raise BadRequest(f"The axes of {self.name} are not those of its shape.")
         self._check_range()
+        self._check_pad()
 
     def _check_range(self) -> None:
         if self.low is None or self.high is None:
@@ -84,17 +99,43 @@ class TensorSpec:
         if "int" in self.dtype and not (self.low.is_integer() and self.high.is_integer()):
             raise BadRequest(f"The range of input {self.name} is not of whole numbers.", SPEC_HINT)
 
+    def _check_pad(self) -> None:
+        if "float" not in self.dtype and not self.pad.is_integer():
+            raise BadRequest(f"The padding value {self.pad:g} of {self.name} is not a whole number.")
+        if self.dtype == "bool" and self.pad not in (0, 1):
+            raise BadRequest(f"The padding value {self.pad:g} of {self.name} is neither 0 nor 1.")
+
     @property
     def bytes(self) -> int:
-        """Return the size of the raw tensor."""
+        """Return the size of the raw tensor, the largest where sizes vary."""
         return prod(self.shape) * DTYPE_BYTES[self.dtype]
 
+    def at(self, sizes: Sizes) -> TensorSpec:
+        """Return the spec with its axes fixed at these sizes."""
+        varying = dict(self.axes)
+        shape = tuple(
+            sizes[varying[index]] if index in varying else size for index, size in enumerate(self.shape)
+        )
+        return replace(self, shape=shape, axes=())
+
     def __str__(self) -> str:
-        return f"{self.name}={self.dtype}[{','.join(map(str, self.shape))}]"
+        varying = dict(self.axes)
+        shape = ",".join(str(varying.get(index, size)) for index, size in enumerate(self.shape))
+        return f"{self.name}={self.dtype}[{shape}]"
 
     def as_document(self) -> dict[str, Any]:
-        """Return the spec as JSON members."""
-        return {**asdict(self), "shape": list(self.shape)}
+        """Return the spec as JSON members; one of fixed sizes has neither axes nor padding."""
+        document: dict[str, Any] = {
+            "name": self.name,
+            "dtype": self.dtype,
+            "shape": list(self.shape),
+            "low": self.low,
+            "high": self.high,
+        }
+        if self.axes:
+            document["axes"] = [{"dimension": index, **axis.as_document()} for index, axis in self.axes]
+            document["pad"] = self.pad
+        return document
 
     @classmethod
     def from_document(cls, value: object) -> TensorSpec:
@@ -103,28 +144,44 @@ class TensorSpec:
         spec = cls(
             name=fields.text("name", _NAME),
             dtype=fields.text("dtype"),
-            shape=_whole_numbers(fields.array("shape")),
+            shape=fields.integers("shape"),
             low=fields.optional_number("low"),
             high=fields.optional_number("high"),
+            axes=tuple(_read_axis(axis) for axis in fields.optional_array("axes")),
+            pad=fields.optional_number("pad") or 0.0,
         )
         fields.finish()
         spec.check()
         return spec
 
 
-def _parse_shape(text: str, spec: str) -> tuple[int, ...]:
+def _read_axis(value: object) -> tuple[int, Axis]:
+    members = dict(value) if isinstance(value, dict) else {}
+    dimension = members.pop("dimension", None)
+    if type(dimension) is not int or not 0 <= dimension < _MOST_DIMENSIONS:
+        raise BadRequest("An axis of a tensor spec has no dimension.")
+    return dimension, Axis.from_document(members)
+
+
+def _parse_dimensions(text: str, spec: str) -> list[Axis | int]:
     if not text.strip():
-        return ()
+        return []
     try:
-        return tuple(int(size) for size in text.split(","))
-    except ValueError as error:
-        raise BadRequest(f"{spec!r} has a malformed shape.", SPEC_HINT) from error
+        return [Axis.parse(size, first=index == 0) for index, size in enumerate(text.split(","))]
+    except BadRequest as error:
+        raise BadRequest(
+            f"{spec!r} has a malformed shape: {error.message}", error.hint or SPEC_HINT
+        ) from error
 
 
-def _whole_numbers(values: tuple[Any, ...]) -> tuple[int, ...]:
-    if not all(type(value) is int for value in values):
-        raise BadRequest("A shape holds something other than whole numbers.")
-    return values
+def axes_of(specs: Iterable[TensorSpec]) -> tuple[Axis, ...]:
+    """Return the different axes in the order in which they are met."""
+    return tuple(dict.fromkeys(axis for spec in specs for _, axis in spec.axes))
+
+
+def batch_axis(specs: Iterable[TensorSpec]) -> Axis | None:
+    """Return the axis of the rows, if their number may vary."""
+    return next((axis for axis in axes_of(specs) if axis.kind is Kind.BATCH), None)
 
 
 def parse_specs(texts: tuple[str, ...]) -> tuple[TensorSpec, ...]:
@@ -134,4 +191,40 @@ def parse_specs(texts: tuple[str, ...]) -> tuple[TensorSpec, ...]:
     for name in names:
         if names.count(name) > 1:
             raise BadRequest(f"Two inputs are called {name!r}.", "Give each SPEC a name of its own.")
+    check_axes(specs)
     return specs
+
+
+def check_axes(specs: tuple[TensorSpec, ...]) -> None:
+    """Raise BadRequest where batches do not match, or there would be too many programs."""
+    batch = batch_axis(specs)
+    for spec in specs:
+        if batch is not None and (0, batch) not in spec.axes:
+            raise BadRequest(
+                f"The batch is {batch} for one input, but {spec.name} is {spec}.",
+                "Give the first dimension of every input the same range.",
+            )
+    programs = prod(len(axis.buckets) for axis in axes_of(specs))
+    if programs > MOST_BUCKETS:
+        raise BadRequest(
+            f"These sizes take {programs} programs; the limit is {MOST_BUCKETS}.",
+            "Name fewer buckets, for example 1|8 and 64|128.",
+        )
+
+
+def padded(specs: tuple[TensorSpec, ...], values: Mapping[str, float]) -> tuple[TensorSpec, ...]:
+    """Return the specs with these padding values, by input."""
+    return tuple(replace(spec, pad=values.get(spec.name, spec.pad)) for spec in specs)
+
+
+def parse_pads(texts: Iterable[str]) -> dict[str, float]:
+    """Read padding values, each `name=number`; raises BadRequest."""
+    values: dict[str, float] = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        if not _NAME.fullmatch(name.strip()) or not re.fullmatch(_NUMBER, number.strip()):
+            raise BadRequest(
+                f"{text!r} is not a padding value.", "It is name=number, for example input_ids=1."
+            )
+        values[name.strip()] = float(number)
+    return values

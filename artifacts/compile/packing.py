@@ -16,7 +16,7 @@ from artifacts import archive
 from artifacts.compile.documents import write_document
 from artifacts.compile.parity import GOLDEN_SEED
 from artifacts.manifest import Manifest, Toolchain
-from artifacts.serve.golden import golden_tensors
+from artifacts.serve.golden import Golden, golden_tensors
 from artifacts.serve.program import GOLDEN_NAME, PROGRAM_NAME
 from artifacts.serve.sampling import sample
 
@@ -77,7 +77,7 @@ def _write_golden(subject: Subject, path: Path) -> None:
     inputs = sample(subject.inputs, GOLDEN_SEED)
     names = [spec.name for spec in subject.outputs]
     outputs = dict(zip(names, subject.run(inputs), strict=True))
-    save_file(golden_tensors(inputs, outputs), path)
+    save_file(golden_tensors([Golden(inputs, outputs)]), path)
 
 
 def write_evidence(artifact: Path, evidence: dict[str, Any]) -> None:

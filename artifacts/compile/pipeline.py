@@ -24,9 +24,9 @@ from artifacts.compile.request import CompileRequest, CompileResult, LaneReport
 from artifacts.compile.subject import Subject, prepare_subject
 from artifacts.compile.toolchain import import_neuron
 from artifacts.compile.torchscript import save
-from artifacts.errors import ToolchainMissing
+from artifacts.errors import BadRequest, ToolchainMissing
 from artifacts.serve.program import ELASTIC_INFERENCE, NO_PREPARATION, TORCHSCRIPT
-from artifacts.specs import parse_specs
+from artifacts.specs import axes_of, parse_specs
 from artifacts.targets import Compiler, Target, find
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ def compile_model(request: CompileRequest, progress: Progress, memory: Memory | 
     memory = memory or Memory()
     target = find(request.target)
     specs = parse_specs(request.inputs)
+    if axes_of(specs):
+        raise BadRequest("Ranges of sizes are not compiled yet.", "Give every dimension one size.")
     _refuse_missing_toolchain(request, target)
     torch.set_num_threads(1)  # timings and repeatability are stated for one thread
     progress(f"loading {request.model} …")

@@ -12,7 +12,15 @@ from artifacts.canonical import sha256
 _PACKAGE = Path(artifacts.__file__).parent
 # What a host needs: to open, serve and measure. The compiler and the catalogue stay at home.
 _ROOMS = ("serve", "measure")
-_MODULES = ("__init__.py", "archive.py", "canonical.py", "errors.py", "manifest.py", "specs.py")
+_MODULES = (
+    "__init__.py",
+    "archive.py",
+    "axes.py",
+    "canonical.py",
+    "errors.py",
+    "manifest.py",
+    "specs.py",
+)
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 

@@ -12,13 +12,23 @@ import torch
 from artifacts.archive import MANIFEST_NAME
 from artifacts.errors import BadRequest, ServeFailed
 from artifacts.manifest import Manifest
+from artifacts.serve.fitting import (
+    Stack,
+    bucket_key,
+    buckets,
+    fits,
+    program_name,
+    sizes_of,
+    stacked,
+)
 from artifacts.serve.processor import processor_features, refuse_unfit
-from artifacts.serve.program import ELASTIC_INFERENCE, PROGRAM_NAME, flatten, open_program
-from artifacts.serve.sampling import dtype_name, torch_dtype
+from artifacts.serve.program import ELASTIC_INFERENCE, flatten, open_program
+from artifacts.serve.sampling import dtype_name, sample, torch_dtype
 from artifacts.serve.torch_eia import attach, installed_torcheia
+from artifacts.specs import batch_axis
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from artifacts.serve.sampling import Tensors
@@ -32,12 +42,13 @@ class Handler:
     """A loaded model."""
 
     manifest: Manifest
-    _program: Callable[..., Any]
+    _programs: Mapping[str, Callable[..., Any]]  # by the bucket they were compiled for
 
     @property
     def batch_limit(self) -> int:
         """How many requests one `predict_batch` takes to its program at once; 1: they are not stacked."""
-        return 1
+        batch = batch_axis(self.manifest.inputs)
+        return batch.high if batch else 1
 
     def check(self, inputs: Tensors) -> None:
         """Raise BadRequest unless names, dtypes and shapes are the manifest's."""
@@ -48,22 +59,34 @@ class Handler:
             )
         for spec in self.manifest.inputs:
             tensor = inputs[spec.name]
-            if tuple(tensor.shape) != spec.shape or dtype_name(tensor.dtype) != spec.dtype:
+            if not fits(tuple(tensor.shape), spec) or dtype_name(tensor.dtype) != spec.dtype:
                 got = f"{dtype_name(tensor.dtype)}[{','.join(map(str, tensor.shape))}]"
                 raise BadRequest(f"Input {spec.name} is {got}; expected {spec}.")
+        sizes_of(self.manifest.inputs, inputs)
 
     def _expected(self) -> str:
         return ", ".join(map(str, self.manifest.inputs))
 
     def predict_batch(self, requests: list[Tensors]) -> list[Tensors]:
-        """Answer each request; programs have fixed shapes, so requests are not stacked."""
-        return [self._predict(request) for request in requests]
+        """Answer each request, several rows by one run where the batch may vary.
 
-    def _predict(self, inputs: Tensors) -> Tensors:
+        Requests are filled up to the next size that a program was compiled for, and answers are cut back.
+        """
+        stacks = stacked(self.manifest.inputs, requests)
+        return [answer for stack in stacks for answer in self._answers(stack)]
+
+    def _answers(self, stack: Stack) -> Iterator[Tensors]:
+        program = self._programs[bucket_key(self.manifest.inputs, stack.bucket)]
         with torch.inference_mode():
-            answer = self._program(*(inputs[spec.name] for spec in self.manifest.inputs))
-        names = [spec.name for spec in self.manifest.outputs]
-        return dict(zip(names, flatten(answer), strict=True))
+            answer = program(*(stack.inputs[spec.name] for spec in self.manifest.inputs))
+        return stack.answers(self.manifest.outputs, flatten(answer))
+
+    def warm_up(self, runs: int) -> None:
+        """Run every program this often on random requests: the first runs are slow."""
+        for bucket in buckets(self.manifest.inputs):
+            request = sample(tuple(spec.at(bucket) for spec in self.manifest.inputs), seed=0)
+            for _ in range(runs):
+                self.predict_batch([request])
 
     def read_json(self, document: object) -> Tensors:
         """Return the tensors of {"inputs": {name: nested lists}}; raises BadRequest."""
@@ -106,10 +129,24 @@ def load(directory: Path, threads: int) -> Handler:
     manifest = Manifest.from_json((directory / MANIFEST_NAME).read_bytes())
     _import_runtime(manifest)
     refuse_unfit(manifest, processor_features(), str(torch.__version__))
-    program = open_program(directory / PROGRAM_NAME, manifest.program, manifest.preparation)
+    return Handler(manifest, open_programs(directory, manifest))
+
+
+def open_programs(directory: Path, manifest: Manifest) -> dict[str, Callable[..., Any]]:
+    """Open the programs of an unpacked version, by bucket."""
+    return {
+        bucket_key(manifest.inputs, bucket): _opened(
+            directory / program_name(manifest.inputs, bucket), manifest
+        )
+        for bucket in buckets(manifest.inputs)
+    }
+
+
+def _opened(path: Path, manifest: Manifest) -> Callable[..., Any]:
+    program = open_program(path, manifest.program, manifest.preparation)
     if manifest.program == ELASTIC_INFERENCE:
-        return Handler(manifest, attach(program, torch, installed_torcheia()))
-    return Handler(manifest, program)
+        return attach(program, torch, installed_torcheia())
+    return program
 
 
 def _import_runtime(manifest: Manifest) -> None:

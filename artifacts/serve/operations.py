@@ -67,9 +67,10 @@ def _invoke_body(host: Host, current: Current, body: dict[str, Any]) -> bytes:
             'A request is {"inputs": {name: nested lists}} or {"random": seed}.',
             "`amazonei invoke --random` needs no file.",
         )
+    from artifacts.serve.fitting import of_one
     from artifacts.serve.sampling import sample
 
-    inputs = sample(served_manifest(host.settings, current).inputs, seed)
+    inputs = sample(of_one(served_manifest(host.settings, current).inputs), seed)
     return json.dumps({"inputs": {name: tensor.tolist() for name, tensor in inputs.items()}}).encode()
 
 
@@ -103,10 +104,11 @@ def benchmark(host: Host, request: BenchmarkRequest) -> dict[str, Any]:
 def _payloads(manifest: Manifest, seed: int) -> tuple[bytes, ...]:
     from safetensors import torch as safetensors
 
+    from artifacts.serve.fitting import of_one
     from artifacts.serve.sampling import sample
 
     seeds = range(seed, seed + BENCHMARK_PAYLOADS)
-    return tuple(safetensors.save(sample(manifest.inputs, each)) for each in seeds)
+    return tuple(safetensors.save(sample(of_one(manifest.inputs), each)) for each in seeds)
 
 
 def status(host: Host) -> dict[str, Any]:

@@ -27,16 +27,13 @@ class ModelWorker(Worker):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         from artifacts.serve import codec, handler
-        from artifacts.serve.golden import read_golden
 
         if cpu := os.environ.get(CPU_VARIABLE):
             os.sched_setaffinity(0, {int(cpu)})
         directory = Path(os.environ[VERSION_VARIABLE])
         self._codec = codec
         self._handler = handler.load(directory, threads=1)
-        golden = read_golden(directory)
-        for _ in range(_WARM_UP_RUNS):
-            self._handler.predict_batch([golden.inputs])
+        self._handler.warm_up(_WARM_UP_RUNS)
 
     def deserialize(self, data: bytes) -> Question:
         """Decode and check a body; a wrong one is answered with 422 and what was expected."""

@@ -16,7 +16,7 @@ from artifacts import archive
 from artifacts.measure.measurement import Measurement
 from artifacts.measure.protocol import Protocol
 from artifacts.measure.results import unpack_samples
-from artifacts.serve.golden import golden_tensors, read_golden
+from artifacts.serve.golden import Golden, golden_tensors, read_golden
 from artifacts.serve.requests import BenchmarkRequest, InvokeRequest, StatusRequest, StopRequest
 
 if TYPE_CHECKING:
@@ -305,7 +305,7 @@ def _with_wrong_golden(artifact: Path, directory: Path) -> tuple[Path, str]:
         contents.unpack(unpacked)
         golden = read_golden(unpacked)
         wrong = {name: tensor + 1 for name, tensor in golden.outputs.items()}
-        save_file(golden_tensors(golden.inputs, wrong), unpacked / "golden.safetensors")
+        save_file(golden_tensors([Golden(golden.inputs, wrong)]), unpacked / "golden.safetensors")
         names = [file.path for file in contents.manifest.files]
         files = tuple(archive.digest_file(unpacked / name, name) for name in names)
         manifest = dataclasses.replace(contents.manifest, files=files)
