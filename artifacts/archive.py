@@ -1,8 +1,9 @@
 """The artifact as one file: packed deterministically, opened only after every byte was checked.
 
 `<name>-<target>-<digest[:12]>.aei` is a zip of stored entries with fixed times: `manifest.json` first, then
-the files the manifest names. Nothing is deserialised, and nothing outside a directory of the caller's can
-be written, until names, sizes and SHA-256 digests agree with the manifest.
+the files the manifest names, and last, where somebody signed it, `model.sig`. Nothing is deserialised, and
+nothing outside a directory of the caller's can be written, until names, sizes and SHA-256 digests agree with
+the manifest, and the signature with the key that is asked for.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ import shutil
 import stat
 import tempfile
 import zipfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from artifacts.errors import ArtifactRefused
 from artifacts.manifest import FileDigest, Manifest
+from artifacts.signature import MAX_SIGNATURE_BYTES, SIGNATURE_NAME, PublicKey, check_signature
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 MANIFEST_NAME = "manifest.json"
 SUFFIX = ".aei"
@@ -61,20 +64,43 @@ def pack(manifest: Manifest, sources: Mapping[str, Path], directory: Path) -> Pa
     """
     directory.mkdir(parents=True, exist_ok=True)
     target = directory / archive_name(manifest)
-    with tempfile.NamedTemporaryFile(dir=directory, prefix=".packing-", delete=False) as stream:
+    with _replacing(target) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(_entry(MANIFEST_NAME), manifest.canonical())
+        for file in sorted(manifest.files, key=lambda file: file.path):
+            with sources[file.path].open("rb") as source:
+                _copy_in(archive, file.path, source)
+    return target
+
+
+def add_signature(path: Path, signature: bytes) -> None:
+    """Put a signature into an archive, in place of one that is there, as its last entry."""
+    with (
+        zipfile.ZipFile(path) as old,
+        _replacing(path) as stream,
+        zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as new,
+    ):
+        for name in (name for name in old.namelist() if name != SIGNATURE_NAME):
+            if name == MANIFEST_NAME:
+                new.writestr(_entry(name), old.read(name))
+            else:
+                with old.open(name) as source:
+                    _copy_in(new, name, source)
+        new.writestr(_entry(SIGNATURE_NAME), signature)
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[IO[bytes]]:
+    """Write a file beside its place, and put it there whole or not at all."""
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".packing-", delete=False) as stream:
         temporary = Path(stream.name)
         try:
-            with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-                archive.writestr(_entry(MANIFEST_NAME), manifest.canonical())
-                for file in sorted(manifest.files, key=lambda file: file.path):
-                    _copy_in(archive, file.path, sources[file.path])
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
             temporary.chmod(0o644)
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
-    return target
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
@@ -84,9 +110,9 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _copy_in(archive: zipfile.ZipFile, name: str, source: Path) -> None:
-    with source.open("rb") as stream, archive.open(_entry(name), "w", force_zip64=True) as entry:
-        shutil.copyfileobj(stream, entry, _CHUNK)
+def _copy_in(archive: zipfile.ZipFile, name: str, source: IO[bytes]) -> None:
+    with archive.open(_entry(name), "w", force_zip64=True) as entry:
+        shutil.copyfileobj(source, entry, _CHUNK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +123,7 @@ class Contents:
     """
 
     manifest: Manifest
+    signature: bytes | None  # of `model.sig`; checked when `open_verified` was given the signer
     _archive: zipfile.ZipFile
 
     def read(self, name: str) -> bytes:
@@ -107,8 +134,10 @@ class Contents:
         return buffer.getvalue()
 
     def unpack(self, directory: Path) -> None:
-        """Write the manifest and all files into an existing directory, checking each again on the way."""
+        """Write everything into an existing directory, checking each file again on the way."""
         (directory / MANIFEST_NAME).write_bytes(self.manifest.canonical())
+        if self.signature is not None:
+            (directory / SIGNATURE_NAME).write_bytes(self.signature)
         for file in self.manifest.files:
             with (directory / file.path).open("xb") as copy:
                 _copy_out(self._archive, file, copy)
@@ -141,10 +170,17 @@ def _copy_out(archive: zipfile.ZipFile, file: FileDigest, copy: IO[bytes]) -> No
         raise ArtifactRefused(f"{file.path} changed while the artifact was open.", _REBUILD)
 
 
-def open_verified(path: Path, *, expected_digest: str | None = None, target: str | None = None) -> Contents:
+def open_verified(
+    path: Path,
+    *,
+    expected_digest: str | None = None,
+    target: str | None = None,
+    signer: PublicKey | None = None,
+) -> Contents:
     """Open an artifact whose every byte is as its manifest says; raises ArtifactRefused otherwise.
 
-    `expected_digest` is the manifest digest the caller was promised, `target` the accelerator that is here.
+    `expected_digest` is the manifest digest the caller was promised, `target` the accelerator that is here,
+    `signer` the key that must have signed it; without one, a signature is not looked at.
     """
     try:
         archive = zipfile.ZipFile(path)
@@ -154,8 +190,11 @@ def open_verified(path: Path, *, expected_digest: str | None = None, target: str
     try:
         manifest = _read_manifest(archive)
         _check_identity(manifest, expected_digest, target)
+        signature = archive.read(SIGNATURE_NAME) if SIGNATURE_NAME in archive.namelist() else None
+        if signer is not None:
+            check_signature(manifest, signature, signer)
         _check_files(archive, manifest)
-        contents = Contents(manifest, archive)
+        contents = Contents(manifest, signature, archive)
     except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         raise ArtifactRefused(f"{path.name} is damaged: {error}", _REBUILD) from error
     finally:
@@ -178,6 +217,8 @@ def _read_manifest(archive: zipfile.ZipFile) -> Manifest:
         raise ArtifactRefused("The archive has no manifest.", _REBUILD)
     if archive.getinfo(MANIFEST_NAME).file_size > _MAX_MANIFEST_BYTES:
         raise ArtifactRefused("The manifest is larger than 1 MiB.", _REBUILD)
+    if SIGNATURE_NAME in names and archive.getinfo(SIGNATURE_NAME).file_size > MAX_SIGNATURE_BYTES:
+        raise ArtifactRefused("The signature is larger than 256 KiB.", _REBUILD)
     return Manifest.from_json(archive.read(MANIFEST_NAME))
 
 
@@ -209,7 +250,8 @@ def _check_identity(manifest: Manifest, expected_digest: str | None, target: str
 
 def _check_files(archive: zipfile.ZipFile, manifest: Manifest) -> None:
     listed = [file.path for file in manifest.files]
-    present = [entry.filename for entry in archive.infolist() if entry.filename != MANIFEST_NAME]
+    apart = {MANIFEST_NAME, SIGNATURE_NAME}
+    present = [entry.filename for entry in archive.infolist() if entry.filename not in apart]
     if sorted(listed) != sorted(present):
         differing = ", ".join(sorted(set(listed) ^ set(present))) or "a name twice"
         raise ArtifactRefused(f"Manifest and archive disagree about: {differing}.", _REBUILD)

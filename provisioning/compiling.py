@@ -39,6 +39,9 @@ _FAMILIES: dict[str, type[AmazoneiError]] = {
     for family in (ArtifactRefused, BadRequest, CompileError, ToolchainMissing, VerificationFailed)
 }
 
+# Where the signing key lies, and its password: nothing that the user's model, which runs there, should see.
+_PRIVATE = "AMAZONEI_SIGN_KEY"
+
 
 def _unwatched(_: subprocess.Popen[str]) -> None:
     """Nobody else ends the process."""
@@ -81,7 +84,8 @@ def _run(
 ) -> tuple[int, list[str]]:
     """Run this interpreter with the arguments; return its exit code and its last lines of output."""
     tail: list[str] = []
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE)}
+    environment["PYTHONUNBUFFERED"] = "1"
     with subprocess.Popen(
         [sys.executable, *arguments],
         stdin=subprocess.DEVNULL,

@@ -7,6 +7,7 @@ The deployment part (name, region, ttl, network, targets) is parsed by `stacks.s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artifacts.errors import BadRequest
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 MODEL_KEYS = ("source", "inputs", "atol", "method", "lanes")
 BENCHMARK_KEYS = ("mode", "slo_ms", "percentile", "traffic_rps", "rate", "duration")
 BUDGET_KEYS = ("max_usd", "email")
+SIGNING_KEYS = ("sign_key", "public_key")
 MODES = ("quick", "standard", "mlperf")
 METHODS = ("auto", "script", "trace")
 LANES = ("quick", "all")
@@ -60,7 +62,13 @@ class BenchmarkConfig:
 def check_keys(document: Mapping[str, Any]) -> None:
     """Raise `BadRequest` for a key the file may not have, naming the nearest one it may."""
     reject_unknown(document, KNOWN_KEYS[""], "")
-    for name, known in (("model", MODEL_KEYS), ("benchmark", BENCHMARK_KEYS), ("budget", BUDGET_KEYS)):
+    sections = {
+        "model": MODEL_KEYS,
+        "benchmark": BENCHMARK_KEYS,
+        "budget": BUDGET_KEYS,
+        "signing": SIGNING_KEYS,
+    }
+    for name, known in sections.items():
         reject_unknown(_section(document, name), known, name)
 
 
@@ -100,6 +108,22 @@ def parse_budget(document: Mapping[str, Any]) -> float | None:
     section = _section(document, "budget")
     reject_unknown(section, BUDGET_KEYS, "budget")
     return _optional(section, "max_usd")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningConfig:
+    """Files of keys: the private one that signs what is compiled, the public one that must have signed."""
+
+    sign_key: Path | None = None
+    public_key: Path | None = None
+
+
+def parse_signing(document: Mapping[str, Any]) -> SigningConfig:
+    """Return the `[signing]` section, or raise `BadRequest`; relative paths are of the working directory."""
+    section = _section(document, "signing")
+    reject_unknown(section, SIGNING_KEYS, "signing")
+    paths = {key: _text(section, key, "") for key in SIGNING_KEYS}
+    return SigningConfig(**{key: Path(path).expanduser() if path else None for key, path in paths.items()})
 
 
 def _section(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from artifacts.compile.request import CompileRequest, CompileResult
     from artifacts.measure.protocol import Protocol
+    from artifacts.signature import PublicKey
     from provisioning.benchmarking import Measured
     from provisioning.operations import HostCalls
     from provisioning.results import ResultsFolder
@@ -43,6 +44,7 @@ class Measuring:
     protocol: Protocol
     folder: ResultsFolder
     stage: Stage
+    signer: PublicKey | None = None  # who must have signed what is shipped
 
 
 def compile_all(requests: tuple[CompileRequest, ...], stage: Stage) -> tuple[CompileResult, ...]:
@@ -64,7 +66,7 @@ def measure_target(
     measured: tuple[Measured, ...] = ()
     try:
         with stage.activity(f"shipping {compiled.name} to {host.accelerator}"):
-            ship(calls, open_package(compiled.artifact))
+            ship(calls, open_package(compiled.artifact, measuring.signer))
         with stage.activity(f"measuring {host.accelerator}"):
             measured = benchmark(calls, host.accelerator, measuring.protocol)
     except AmazoneiError as error:

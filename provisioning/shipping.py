@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from artifacts.archive import open_verified
 from artifacts.errors import BadRequest
 from artifacts.serve.requests import InstallRequest, RollbackRequest
+from artifacts.signature import claimed_signer
 from provisioning.errors import HostFailed
 from provisioning.operations import Operation, operate
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from artifacts.signature import PublicKey
     from provisioning.operations import HostCalls
 
 # Fetching a gigabyte, starting a server and warming it up, generously.
@@ -37,6 +40,8 @@ class Package:
     accelerator: str
     name: str
     lane: str
+    claimed_signer: str | None = None  # fingerprint that its signature names, if it has one
+    signer: PublicKey | None = None  # whose signature was asked for, and checked
 
     @property
     def key(self) -> str:
@@ -44,11 +49,15 @@ class Package:
         return f"artifacts/models/{self.digest}.aei"
 
 
-def open_package(path: Path) -> Package:
-    """Verify the archive and return what it is; raise `ArtifactRefused`, or `BadRequest` when absent."""
+def open_package(path: Path, signer: PublicKey | None = None) -> Package:
+    """Verify the archive and return what it is; raise `ArtifactRefused`, or `BadRequest` when absent.
+
+    With a signer, it must be signed by that key.
+    """
     if not path.is_file():
         raise BadRequest(f"There is no artifact {path}.", "Make one with: amazonei compile MODEL --target T")
-    manifest = open_verified(path).manifest
+    with closing(open_verified(path, signer=signer)) as contents:
+        manifest, signature = contents.manifest, contents.signature
     with path.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     return Package(
@@ -59,6 +68,8 @@ def open_package(path: Path) -> Package:
         accelerator=manifest.target,
         name=manifest.name,
         lane=manifest.lane,
+        claimed_signer=None if signature is None else claimed_signer(signature),
+        signer=signer,
     )
 
 
@@ -83,13 +94,16 @@ def ship(calls: HostCalls, package: Package, wave: int = WAVE) -> Mapping[str, d
         raise _undone(calls, package, request, error) from error
 
 
-def roll_back(calls: HostCalls, accelerator: str, undoing: str = "") -> Mapping[str, dict[str, Any]]:
+def roll_back(
+    calls: HostCalls, accelerator: str, undoing: str = "", signer: PublicKey | None = None
+) -> Mapping[str, dict[str, Any]]:
     """Serve the version from before again, verified anew on each host; return the hosts' responses.
 
-    With the id of an installation, only the hosts that it switched go back.
+    With the id of an installation, only the hosts that it switched go back; with a signer, only to a version
+    that this key has signed.
     """
     calls.say(f"rolling back {accelerator}")
-    request = RollbackRequest(id=uuid.uuid4().hex, undoing=undoing)
+    request = RollbackRequest(id=uuid.uuid4().hex, undoing=undoing, signer=signer)
     return operate(
         calls, accelerator, Operation(name="rollback", request=request, timeout_s=INSTALL_TIMEOUT_S)
     )
@@ -103,6 +117,7 @@ def _install_request(package: Package) -> InstallRequest:
         artifact_sha256=package.sha256,
         manifest_digest=package.digest,
         accelerator=package.accelerator,
+        signer=package.signer,
     )
 
 

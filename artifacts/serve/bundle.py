@@ -19,6 +19,7 @@ _MODULES = (
     "canonical.py",
     "errors.py",
     "manifest.py",
+    "signature.py",
     "specs.py",
 )
 _EPOCH = (1980, 1, 1, 0, 0, 0)

@@ -18,7 +18,7 @@ from artifacts.serve.draining import Drain
 from artifacts.serve.processor import installed_torch, processor_features, refuse_unfit
 from artifacts.serve.settings import HostSettings, available_cpus
 from artifacts.serve.switching import report, serve_version
-from artifacts.serve.versions import version_directory
+from artifacts.serve.versions import signed_by, version_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,11 +53,18 @@ def install(host: Host, request: InstallRequest) -> dict[str, Any]:
             f"The artifact was shipped for {request.accelerator}; this host is {host.settings.accelerator}."
         )
     old = read_current(host.settings.home)
-    if old is not None and old.digest == request.manifest_digest and host.client(old.port).healthy():
+    if old is not None and _serves(host, old, request):
         return report(old, served_manifest(host.settings, old), changed=False)
     manifest = _bring(host, request)
     workers = request.workers or (1 if host.settings.emulated else available_cpus())
     return report(serve_version(host, manifest, workers, request.id), manifest, changed=True)
+
+
+def _serves(host: Host, current: Current, request: InstallRequest) -> bool:
+    """Return whether the request is fulfilled: that very version answers, signed by whom the request asks."""
+    if current.digest != request.manifest_digest or not host.client(current.port).healthy():
+        return False
+    return request.signer is None or signed_by(host.settings, current.digest, request.signer)
 
 
 def served_manifest(settings: HostSettings, current: Current) -> Manifest:
@@ -75,7 +82,12 @@ def _bring(host: Host, request: InstallRequest) -> Manifest:
         if archive.stat().st_size != request.artifact_bytes:
             raise ArtifactRefused("The artifact does not have the size that was shipped.")
         with closing(
-            open_verified(archive, expected_digest=request.manifest_digest, target=host.settings.accelerator)
+            open_verified(
+                archive,
+                expected_digest=request.manifest_digest,
+                target=host.settings.accelerator,
+                signer=request.signer,
+            )
         ) as contents:
             _refuse_stand_in(contents.manifest, emulated=host.settings.emulated)
             refuse_unfit(contents.manifest, processor_features(), installed_torch())
@@ -83,7 +95,8 @@ def _bring(host: Host, request: InstallRequest) -> Manifest:
             unpacked.mkdir(mode=0o755)
             contents.unpack(unpacked)
             target = version_directory(host.settings, contents.manifest.digest)
-            shutil.rmtree(target, ignore_errors=True)  # never the running one: that was a no-op above
+            # A healthy server's only when its version is signed anew: what it needs, it has loaded.
+            shutil.rmtree(target, ignore_errors=True)
             unpacked.rename(target)
             return contents.manifest
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from artifacts import canonical
 from artifacts.canonical import SHA256_HEX, Fields
 from artifacts.errors import BadRequest
+from artifacts.signature import PublicKey
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 OBJECT_KEY = re.compile(r"artifacts/[A-Za-z0-9/_.-]{1,200}")
@@ -66,6 +67,7 @@ class InstallRequest(Request):
     artifact_sha256: str
     manifest_digest: str
     accelerator: str
+    signer: PublicKey | None = None  # who must have signed it; it comes by the request, not beside the model
     workers: int = 0  # server processes; 0 lets the host decide (one per vCPU, one when emulated)
 
     def as_document(self) -> dict[str, Any]:
@@ -78,6 +80,7 @@ class InstallRequest(Request):
             "artifact_sha256": self.artifact_sha256,
             "manifest_digest": self.manifest_digest,
             "accelerator": self.accelerator,
+            "signer": _pem(self.signer),
             "workers": self.workers,
         }
 
@@ -126,10 +129,12 @@ class RollbackRequest(Request):
 
     operation: ClassVar[Operation] = Operation.ROLLBACK
     undoing: str = ""  # only where the request of this id made the switch; "" for whatever did
+    signer: PublicKey | None = None  # who must have signed the version from before
 
     def as_document(self) -> dict[str, Any]:
         """Return the request as JSON members."""
-        return {"operation": self.operation.value, "id": self.id, "undoing": self.undoing}
+        members = {"undoing": self.undoing, "signer": _pem(self.signer)}
+        return {"operation": self.operation.value, "id": self.id, **members}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,10 +182,20 @@ def _read(operation: Operation, fields: Fields) -> AnyRequest:
     if operation is Operation.BENCHMARK:
         return BenchmarkRequest(id=identifier, protocol=fields.mapping("protocol"))
     if operation is Operation.ROLLBACK:
-        return RollbackRequest(id=identifier, undoing=fields.text("undoing", _IDENTIFIER_OR_NONE))
+        undoing = fields.text("undoing", _IDENTIFIER_OR_NONE)
+        return RollbackRequest(id=identifier, undoing=undoing, signer=_signer(fields))
     if operation is Operation.LOGS:
         return LogsRequest(id=identifier, lines=min(fields.integer("lines"), MOST_LOG_LINES))
     return StatusRequest(id=identifier) if operation is Operation.STATUS else StopRequest(id=identifier)
+
+
+def _pem(signer: PublicKey | None) -> str:
+    return "" if signer is None else signer.pem
+
+
+def _signer(fields: Fields) -> PublicKey | None:
+    pem = fields.text("signer")
+    return PublicKey.parse(pem.encode()) if pem else None
 
 
 def _read_install(identifier: str, fields: Fields) -> InstallRequest:
@@ -191,5 +206,6 @@ def _read_install(identifier: str, fields: Fields) -> InstallRequest:
         artifact_sha256=fields.text("artifact_sha256", SHA256_HEX),
         manifest_digest=fields.text("manifest_digest", SHA256_HEX),
         accelerator=fields.text("accelerator", ACCELERATOR),
+        signer=_signer(fields),
         workers=fields.integer("workers"),
     )

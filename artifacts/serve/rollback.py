@@ -30,5 +30,5 @@ def roll_back(host: Host, request: RollbackRequest) -> dict[str, Any]:
             "This host keeps no version from before.", "Ship the version you want: amazonei ship ARTIFACT"
         )
     host.progress(f"verifying the kept version {previous.digest[:12]}")
-    manifest = verify_version(host.settings, previous.digest)
+    manifest = verify_version(host.settings, previous.digest, request.signer)
     return report(serve_version(host, manifest, current.workers, request.id), manifest, changed=True)

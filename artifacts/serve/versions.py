@@ -11,11 +11,13 @@ from artifacts.archive import MANIFEST_NAME, digest_file
 from artifacts.canonical import SHA256_HEX, Fields
 from artifacts.errors import ArtifactRefused, BadRequest
 from artifacts.manifest import Manifest
+from artifacts.signature import SIGNATURE_NAME, check_signature
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from artifacts.serve.settings import HostSettings
+    from artifacts.signature import PublicKey
 
 
 def version_directory(settings: HostSettings, digest: str) -> Path:
@@ -47,7 +49,22 @@ def note_previous(home: Path, previous: Previous) -> None:
     temporary.replace(home / "previous.json")
 
 
-def verify_version(settings: HostSettings, digest: str) -> Manifest:
+def signed_by(settings: HostSettings, digest: str, signer: PublicKey) -> bool:
+    """Return whether an unpacked version carries this signer's signature of its manifest."""
+    directory = version_directory(settings, digest)
+    try:
+        _check_signer(directory, Manifest.from_json((directory / MANIFEST_NAME).read_bytes()), signer)
+    except (OSError, ArtifactRefused):
+        return False
+    return True
+
+
+def _check_signer(directory: Path, manifest: Manifest, signer: PublicKey) -> None:
+    signature = directory / SIGNATURE_NAME
+    check_signature(manifest, signature.read_bytes() if signature.is_file() else None, signer)
+
+
+def verify_version(settings: HostSettings, digest: str, signer: PublicKey | None = None) -> Manifest:
     """Return the manifest of an unpacked version whose every byte is still as it says.
 
     Raises ArtifactRefused: a disk is not the archive, and may have been changed since it was unpacked.
@@ -59,12 +76,14 @@ def verify_version(settings: HostSettings, digest: str) -> Manifest:
         listed = [digest_file(directory / file.path, file.path) for file in manifest.files]
     except (OSError, BadRequest) as error:
         raise ArtifactRefused(f"Version {digest[:12]} cannot be read any more: {error}", _AGAIN) from error
-    names = {MANIFEST_NAME, *(file.path for file in manifest.files)}
+    names = {MANIFEST_NAME, SIGNATURE_NAME, *(file.path for file in manifest.files)}
     strange = [path for path in found if path.is_symlink() or str(path.relative_to(directory)) not in names]
     if manifest.digest != digest or tuple(listed) != tuple(manifest.files) or strange:
         raise ArtifactRefused(f"Version {digest[:12]} has been changed since it was unpacked.", _AGAIN)
     if manifest.target != settings.accelerator:
         raise ArtifactRefused(f"Version {digest[:12]} is for {manifest.target}.", _AGAIN)
+    if signer is not None:
+        _check_signer(directory, manifest, signer)
     return manifest
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from provisioning.cli.interruption import resumable
+from provisioning.cli.keys import public_key_option, required_signer, sign_key_option, signing_key
+from provisioning.cli.models import sign_result
 from provisioning.cli.options import Context, shared_options
 from provisioning.cli.provision import accept, left_behind, make_plan, plan_text, wanted_spec
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from artifacts.compile.request import CompileRequest, CompileResult
     from artifacts.measure.protocol import Protocol
     from artifacts.measure.results import Results, TargetResult
+    from artifacts.signature import PublicKey
     from provisioning.audit import Leftover
     from provisioning.aws import Aws
     from provisioning.errors import HostFailed, Interrupted
@@ -34,9 +37,18 @@ if TYPE_CHECKING:
 @click.option("--resume", is_flag=True, help="Skip targets whose results are on disk already.")
 @click.option("--yes", is_flag=True, help="Accept the plan without the question.")
 @click.option("--allow-retired", is_flag=True, help="With --emulate: allow accelerators AWS has retired.")
+@sign_key_option
+@public_key_option
 @shared_options
 def run(
-    context: Context, *, budget: float | None, keep: bool, resume: bool, yes: bool, allow_retired: bool
+    context: Context,
+    *,
+    budget: float | None,
+    keep: bool,
+    resume: bool,
+    yes: bool,
+    allow_retired: bool,
+    **keys: Path | None,
 ) -> int:
     """Compile, set up, ship, measure and rank what CONFIGURATION asks for, then remove everything.
 
@@ -45,14 +57,19 @@ def run(
       amazonei run --emulate examples/digits.toml
       amazonei run --budget 5 --region us-west-2 amazonei.toml
     """
-    job = plan_job(context, budget, allow_retired=allow_retired)
+    key, signer = signing_key(context, keys["sign_key"]), required_signer(context, keys["public_key"])
+    job = plan_job(context, budget, signer, allow_retired=allow_retired)
     # Nothing an emulated plan makes costs anything, so there is nothing to accept.
     ending = "" if keep else "\nAt the end everything is removed again, and AWS is asked whether it is gone."
     accept(context, plan_text(context.console, job.plan) + ending, yes=yes or context.settings.emulate)
     from provisioning.run import compile_all
+    from provisioning.shipping import open_package
 
     try:
         compiled = compile_all(job.requests, _stage(context))
+        for each in compiled:
+            sign_result(each, key)
+            open_package(each.artifact, signer)  # what no host would take ends the job while it is free
     except KeyboardInterrupt:
         raise interrupted(context, "nothing had been made yet", allow_retired=allow_retired) from None
     try:
@@ -80,9 +97,12 @@ class PlannedJob:
     model: str
     traffic_rps: float | None
     work_dir: Path
+    signer: PublicKey | None
 
 
-def plan_job(context: Context, budget: float | None, *, allow_retired: bool) -> PlannedJob:
+def plan_job(
+    context: Context, budget: float | None, signer: PublicKey | None, *, allow_retired: bool
+) -> PlannedJob:
     """Check the whole configuration and plan the deployment; nothing is made."""
     from artifacts.measure.protocol import Protocol
     from provisioning.budget import check_budget
@@ -109,6 +129,7 @@ def plan_job(context: Context, budget: float | None, *, allow_retired: bool) -> 
         model=model.source,
         traffic_rps=measuring.traffic_rps,
         work_dir=context.settings.work_dir,
+        signer=signer,
     )
 
 
@@ -132,7 +153,7 @@ def measure_all(
     with context.console.activity(f"setting up {job.plan.spec.name}"):
         perform(job.plan, job.aws, SystemClock(), context.console.detail)
     calls = host_calls(context, job.aws, observe_deployment(job.aws, job.plan.spec.name))
-    measuring = Measuring(protocol=job.protocol, folder=folder, stage=_stage(context))
+    measuring = Measuring(protocol=job.protocol, folder=folder, stage=_stage(context), signer=job.signer)
     return [
         kept[host.accelerator] or measure_target(calls, host, artifact, measuring)
         for host, artifact in zip(job.plan.spec.hosts, compiled, strict=True)

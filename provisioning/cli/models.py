@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from provisioning.cli.keys import public_key_option, required_signer, sign_key_option, signing_key
 from provisioning.cli.options import Context, shared_options
 from provisioning.cli.session import open_hosts
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
     from artifacts.compile.request import CompileResult
+    from artifacts.signature import PublicKey
+    from provisioning.shipping import Package
 
 ARTIFACT = click.Path(path_type=Path, dir_okay=False)
 
@@ -29,8 +34,11 @@ ARTIFACT = click.Path(path_type=Path, dir_okay=False)
 @click.option("--lanes", type=click.Choice(["quick", "all"]), help="How many ways to try.  [default: all]")
 @click.option("--no-cache", is_flag=True, help="Compile again although nothing changed.")
 @click.option("--on", type=click.Choice(["local", "host"]), default="local", help="Where to compile.")
+@sign_key_option
 @shared_options
-def compile_command(context: Context, *, model: str | None, on: str, **wanted: Any) -> None:
+def compile_command(
+    context: Context, *, model: str | None, on: str, sign_key: Path | None, **wanted: Any
+) -> None:
     """Compile MODEL, check its answers against eager PyTorch, and pack it as an artifact.
 
     MODEL is package.module:callable, path/file.py:callable, a Hugging Face folder, or a TorchScript .pt.
@@ -49,15 +57,27 @@ def compile_command(context: Context, *, model: str | None, on: str, **wanted: A
             "Compiling on a host is not available yet.",
             "Compile here (--on local) where the SDK is installed.",
         )
+    key = signing_key(context, sign_key)
     request = compile_request(context.document, context.settings, model, wanted)
     with context.console.activity(f"compiling {request.model} for {request.target}"):
         result = compile_model(request, context.console.detail)
+        signer = sign_result(result, key)
     for warning in result.warnings:
         context.console.warn(warning)
-    context.console.answer(result.as_document(), lambda: _compiled_text(context, result))
+    document = result.as_document() | {"signer": signer}
+    context.console.answer(document, lambda: _compiled_text(context, result, signer))
 
 
-def _compiled_text(context: Context, result: CompileResult) -> str:
+def sign_result(result: CompileResult, key: EllipticCurvePrivateKey | None) -> str | None:
+    """Sign what was compiled, where there is a key; return the signer's fingerprint."""
+    if key is None:
+        return None
+    from provisioning.signing import sign
+
+    return sign(result.artifact, key).fingerprint
+
+
+def _compiled_text(context: Context, result: CompileResult, signer: str | None) -> str:
     rows = [
         (lane.lane, "-" if lane.ms is None else f"{lane.ms:.3f}", "yes" if lane.passed else "no", lane.reason)
         for lane in result.lanes
@@ -67,7 +87,7 @@ def _compiled_text(context: Context, result: CompileResult) -> str:
     return (
         f"{table}\n\nChosen: {result.lane}; largest difference from eager {parity.max_abs_diff:.3g} "
         f"(allowed {parity.atol:g}) over {parity.inputs_checked} inputs it was not made with.\n"
-        f"Artifact: {result.artifact}\nDigest: {result.digest}\n"
+        f"Artifact: {result.artifact}\nDigest: {result.digest}\n{_signed_text(signer)}\n"
         "The lane times are of this machine; `amazonei benchmark` measures the host."
     )
 
@@ -104,14 +124,29 @@ def _inspect_text(context: Context, document: dict[str, Any]) -> str:
     return "\n".join([*parts, *(document[key] for key in ("graph", "code") if key in document)])
 
 
-@click.command(short_help="Check an artifact's digests.")
+def _signed_text(signer: str | None) -> str:
+    return "Not signed." if signer is None else f"Signed by key {signer}"
+
+
+@click.command(short_help="Check an artifact's digests and signature.")
 @click.argument("artifact", type=ARTIFACT)
+@public_key_option
 @shared_options
-def verify(context: Context, artifact: Path) -> None:
-    """Check ARTIFACT's structure, sizes and digests without loading anything of it."""
+def verify(context: Context, artifact: Path, public_key: Path | None) -> None:
+    """Check ARTIFACT's structure, sizes, digests and signature without loading anything of it.
+
+    With a key, an artifact that this key has not signed is refused. Without one, a signature is shown as what
+    it claims to be: nobody has checked it.
+
+    \b
+    Example:
+      amazonei verify build/amazonei/digit_classifier-c7i.xlarge-0123456789ab.aei --key signing.pub
+    """
     from provisioning.shipping import open_package
 
-    package = open_package(artifact)
+    package = open_package(artifact, required_signer(context, public_key))
+    checked = package.signer is not None
+    signer = package.claimed_signer
     document = {
         "artifact": str(artifact),
         "verified": True,
@@ -121,11 +156,12 @@ def verify(context: Context, artifact: Path) -> None:
         "lane": package.lane,
         "bytes": package.size,
         "sha256": package.sha256,
-        "signature": None,
+        "signature": None if signer is None else {"signer": signer, "checked": checked},
     }
+    note = "" if signer is None or checked else " (as it says; check it with --key)"
     text = (
         f"{artifact} is whole: {package.name} for {package.accelerator}, lane {package.lane}.\n"
-        f"Digest: {package.digest}\nNot signed."
+        f"Digest: {package.digest}\n{_signed_text(signer)}{note}"
     )
     context.console.answer(document, text)
 
@@ -136,6 +172,7 @@ def verify(context: Context, artifact: Path) -> None:
 @click.option("--rollback", is_flag=True, help="Serve the version from before again; takes no ARTIFACT.")
 @click.option("--wave", type=click.IntRange(min=1), default=50, show_default=True, help="Hosts at once.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent and where; send nothing.")
+@public_key_option
 @shared_options
 def ship(
     context: Context,
@@ -145,10 +182,12 @@ def ship(
     rollback: bool,
     wave: int,
     dry_run: bool,
+    **keys: Path | None,
 ) -> None:
     """Ship ARTIFACT to the deployment's hosts: verified on arrival, switched only when it answers.
 
     The first failure keeps the waves that have not begun from beginning, and takes back what has switched.
+    With a key, this tool and every host refuse what this key has not signed.
 
     \b
     Examples:
@@ -161,13 +200,16 @@ def ship(
         raise BadRequest(
             "ship takes either an ARTIFACT or --rollback.", "Make an artifact with: amazonei compile MODEL"
         )
+    signer = required_signer(context, keys["public_key"])
     if artifact is None:
-        _roll_back(context, accelerator, dry_run=dry_run)
-    else:
-        _ship(context, artifact, accelerator, wave=wave, dry_run=dry_run)
+        _roll_back(context, accelerator, signer, dry_run=dry_run)
+        return
+    from provisioning.shipping import open_package
+
+    _ship(context, open_package(artifact, signer), accelerator, wave=wave, dry_run=dry_run)
 
 
-def _roll_back(context: Context, accelerator: str | None, *, dry_run: bool) -> None:
+def _roll_back(context: Context, accelerator: str | None, signer: PublicKey | None, *, dry_run: bool) -> None:
     from provisioning.shipping import roll_back
 
     calls = open_hosts(context)
@@ -179,22 +221,20 @@ def _roll_back(context: Context, accelerator: str | None, *, dry_run: bool) -> N
         context.console.answer(document | {"hosts": hosts}, line)
         return
     with context.console.activity(f"rolling back {chosen}"):
-        responses = roll_back(calls, chosen)
+        responses = roll_back(calls, chosen, signer=signer)
     text = "\n".join(
         f"{host}: serving {each['digest'][:12]} ({each['lane']}) again" for host, each in responses.items()
     )
     context.console.answer(document | {"hosts": responses}, text)
 
 
-def _ship(context: Context, artifact: Path, accelerator: str | None, *, wave: int, dry_run: bool) -> None:
+def _ship(context: Context, package: Package, accelerator: str | None, *, wave: int, dry_run: bool) -> None:
     from artifacts.errors import BadRequest
-    from provisioning.shipping import open_package
     from provisioning.shipping import ship as deliver
 
-    package = open_package(artifact)
     if accelerator not in (None, package.accelerator):
         raise BadRequest(
-            f"{artifact.name} was compiled for {package.accelerator}, not for {accelerator}.",
+            f"{package.path.name} was compiled for {package.accelerator}, not for {accelerator}.",
             f"Compile it again with --target {accelerator}.",
         )
     calls = open_hosts(context)
@@ -205,7 +245,7 @@ def _ship(context: Context, artifact: Path, accelerator: str | None, *, wave: in
         line = f"Would send {package.size / 1e6:.1f} MB to {len(hosts)} {package.accelerator} host(s)."
         context.console.answer(document | {"hosts": hosts}, line)
         return
-    with context.console.activity(f"shipping {artifact.name}"):
+    with context.console.activity(f"shipping {package.path.name}"):
         responses = deliver(calls, package, wave)
     text = "\n".join(f"{host}: serving {package.digest[:12]} ({package.lane})" for host in responses)
     context.console.answer(document | {"hosts": responses}, text)

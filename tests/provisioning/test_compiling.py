@@ -125,6 +125,17 @@ def test_a_model_that_kills_its_process_is_an_error_with_its_last_words(tmp_path
     assert "about to crash" in said
 
 
+def test_the_models_code_does_not_see_where_the_signing_key_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AMAZONEI_SIGN_KEY", "/keys/signing.key")
+    monkeypatch.setenv("AMAZONEI_SIGN_KEY_PASSWORD", "open sesame")
+    monkeypatch.setenv("AMAZONEI_KEY", "signing.pub")
+    program = "import os\nraise RuntimeError(sorted(n for n in os.environ if n.startswith('AMAZONEI_')))\n"
+    with pytest.raises(CompileError, match=r"\['AMAZONEI_KEY'\]"):
+        compiled(tmp_path, program)
+
+
 def test_a_model_that_ends_the_process_is_an_error_with_its_exit_code(tmp_path: Path) -> None:
     with pytest.raises(CompileError, match="exit code 3 and no result"):
         compiled(tmp_path, "import os\nos._exit(3)\n")

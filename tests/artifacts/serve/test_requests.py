@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +20,7 @@ from artifacts.serve.requests import (
     StopRequest,
     parse_request,
 )
+from provisioning.signing import public_part
 
 INSTALL = InstallRequest(
     id="20261121-1",
@@ -28,11 +31,15 @@ INSTALL = InstallRequest(
     accelerator="c7i.xlarge",
 )
 
+SIGNER = public_part(ec.generate_private_key(ec.SECP256R1()))
+
 
 @pytest.mark.parametrize(
     "request_",
     [
         INSTALL,
+        dataclasses.replace(INSTALL, signer=SIGNER),
+        RollbackRequest(id="a", signer=SIGNER),
         InvokeRequest(id="a", body={"random": 3}),
         BenchmarkRequest(id="a", protocol={"mode": "quick"}),
         StatusRequest(id="a"),
@@ -61,6 +68,7 @@ def test_equal_requests_have_equal_digests_and_others_have_not() -> None:
         {"artifact_sha256": "0" * 63},
         {"accelerator": "c7i.xlarge; id"},
         {"artifact_bytes": -1},
+        {"signer": "-----BEGIN PUBLIC KEY-----"},
         {"extra": 1},
     ],
 )

@@ -1,9 +1,10 @@
-"""Twelve ways to put something else on a host than what was shipped; none of them is ever opened."""
+"""Sixteen ways to put something else on a host than what was meant; none of them is ever opened."""
 
 from __future__ import annotations
 
 import dataclasses
 import io
+import shutil
 import stat
 import zipfile
 from contextlib import closing
@@ -14,6 +15,9 @@ import pytest
 
 from artifacts import archive
 from artifacts.canonical import sha256
+from artifacts.serve.requests import StatusRequest
+from provisioning.signing import sign
+from tests.artifacts.keys import Pair, make_pair
 from tests.artifacts.serve.conftest import Machine
 
 if TYPE_CHECKING:
@@ -167,3 +171,80 @@ def test_an_older_version_in_the_place_of_the_asked_one_is_refused(
     assert response.code == 4
     assert response.document["error"]["code"] == "artifact-refused"
     assert_nothing_was_opened(machine, response.steps)
+
+
+def unsigned(artifact: Path, _: Pair) -> None:
+    with closing(archive.open_verified(artifact)) as contents:
+        assert contents.signature is None
+
+
+def by_another(artifact: Path, _: Pair) -> None:
+    sign(artifact, make_pair(artifact.parent, "stranger").private)
+
+
+def altered(artifact: Path, pair: Pair) -> None:
+    sign(artifact, pair.private)
+    with closing(archive.open_verified(artifact)) as contents:
+        signature = contents.signature or b""
+    archive.add_signature(artifact, signature.replace(b'"payload": "ey', b'"payload": "eY'))
+
+
+def of_another(artifact: Path, pair: Pair) -> None:
+    sign(artifact, pair.private)
+    with closing(archive.open_verified(artifact)) as contents:
+        signature = contents.signature or b""
+        contents.unpack(artifact.parent)
+        manifest = dataclasses.replace(contents.manifest, name="other")
+    artifact.unlink()
+    files = {file.path: artifact.parent / file.path for file in manifest.files}
+    archive.pack(manifest, files, artifact.parent).rename(artifact)
+    archive.add_signature(artifact, signature)
+
+
+UNVOUCHED: dict[str, tuple[Callable[[Path, Pair], None], str]] = {
+    "unsigned": (unsigned, "not signed"),
+    "signed by another": (by_another, "signed by key"),
+    "an altered signature": (altered, "altered"),
+    "the signature of another artifact": (of_another, "of another artifact"),
+}
+
+
+@pytest.mark.parametrize("way", UNVOUCHED)
+def test_what_the_asked_signer_does_not_vouch_for_is_refused_before_it_is_opened(
+    way: str, new_machine: Callable[..., Machine], two_layers: CompileResult, tmp_path: Path
+) -> None:
+    make, message = UNVOUCHED[way]
+    pair, artifact = make_pair(tmp_path), tmp_path / "copy.aei"
+    shutil.copy(two_layers.artifact, artifact)
+    make(artifact, pair)
+    with closing(archive.open_verified(artifact)) as contents:
+        digest = contents.manifest.digest
+    machine = new_machine()
+    response = machine.install(artifact, digest, signer=pair.public)
+    assert response.code == 4, response.document
+    assert response.document["error"]["code"] == "artifact-refused"
+    assert message in response.document["error"]["message"]
+    assert_nothing_was_opened(machine, response.steps)
+
+
+@pytest.mark.nightly  # it starts two servers; what refuses is above, what accepts in test_signature.py
+def test_what_its_signer_vouches_for_is_served_and_asked_for_again_by_every_request(
+    new_machine: Callable[..., Machine], two_layers: CompileResult, tmp_path: Path
+) -> None:
+    pair, stranger = make_pair(tmp_path), make_pair(tmp_path, "stranger")
+    machine, plain = new_machine(), two_layers.artifact
+    signed = tmp_path / "signed.aei"
+    shutil.copy(plain, signed)
+    sign(signed, pair.private)
+    assert machine.install(plain, two_layers.digest).code == 0
+    # The very version is served, but nobody vouches for it yet.
+    assert machine.install(plain, two_layers.digest, signer=pair.public).code == 4
+    changes = [
+        machine.install(signed, two_layers.digest, signer=pair.public, id=f"signed-{time}").document[
+            "changed"
+        ]
+        for time in range(2)
+    ]
+    assert changes == [True, False]
+    assert machine.install(signed, two_layers.digest, signer=stranger.public).code == 4
+    assert machine.send(StatusRequest(id="status")).document["serving"]["healthy"]
