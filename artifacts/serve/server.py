@@ -1,7 +1,7 @@
 """The server's process: mosec with one worker process per core.
 
-`python -m artifacts.serve.server --version-directory D --workers N --address A --port P [--pin] [--neuron]`;
-mosec reads its own options (address, port, time-out, sizes) from the same command line.
+`python -m artifacts.serve.server --version-directory D --workers N [--batch B] --address A --port P [--pin]
+[--neuron]`; mosec reads its own options (address, port, time-out, sizes) from the same command line.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ from mosec import Server
 
 from artifacts.serve.current import read_current
 from artifacts.serve.routes import REQUEST_TIMEOUT_MS, ROUTE
-from artifacts.serve.worker import CPU_VARIABLE, VERSION_VARIABLE, ModelWorker
+from artifacts.serve.worker import (
+    BATCH_VARIABLE,
+    CPU_VARIABLE,
+    VERSION_VARIABLE,
+    LinkedRuntime,
+    ModelWorker,
+)
 
 _PAUSE_S = 1.0  # between a death and the next attempt
 
@@ -48,6 +54,7 @@ def worker_environments(options: argparse.Namespace, cpus: list[int]) -> list[di
     """Return the variables of each worker: its model, its one thread, and its core."""
     shared = {
         VERSION_VARIABLE: str(options.version_directory),
+        BATCH_VARIABLE: str(options.batch),
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
     }
@@ -67,6 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m artifacts.serve.server")
     parser.add_argument("--version-directory", type=Path, required=True)
     parser.add_argument("--workers", type=int, required=True)
+    parser.add_argument("--batch", type=int, default=0, help="requests at once; 0: what the model takes")
     parser.add_argument("--pin", action="store_true", help="bind each worker to a CPU of its own")
     parser.add_argument("--neuron", action="store_true", help="give each worker a NeuronCore of its own")
     parser.add_argument("--port", type=int, required=True)
@@ -74,14 +82,10 @@ def main() -> None:
     options, _ = parser.parse_known_args()
     environments = worker_environments(options, sorted(os.sched_getaffinity(0)))
     server = _Server()  # type: ignore[no-untyped-call]
-    # No batching: max_batch_size stays 1, so mosec's 10 ms batching window never opens.
-    server.append_worker(
-        ModelWorker,
-        num=options.workers,
-        env=environments,
-        timeout=REQUEST_TIMEOUT_MS / 1000,
-        route=ROUTE,
+    runtime = LinkedRuntime(
+        ModelWorker, num=options.workers, env=environments, timeout=REQUEST_TIMEOUT_MS / 1000
     )
+    server.register_runtime({ROUTE: [runtime]})
     server.run()  # type: ignore[no-untyped-call]
     # mosec replaces a dead worker, and ends when the last of them is dead.
     if not server.asked and is_current(options.version_directory, options.port):

@@ -3,13 +3,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from artifacts.serve.codec import is_safetensors
+from artifacts.serve.codec import Format, format_of
 from artifacts.serve.routes import mosec_options
 from artifacts.serve.server import worker_environments
 
 
 def _options(*, pin: bool = False, neuron: bool = False) -> argparse.Namespace:
-    return argparse.Namespace(version_directory=Path("/v"), workers=3, pin=pin, neuron=neuron)
+    return argparse.Namespace(version_directory=Path("/v"), workers=3, batch=0, pin=pin, neuron=neuron)
 
 
 def test_every_worker_has_one_thread_and_the_version() -> None:
@@ -35,8 +35,9 @@ def test_the_server_is_told_where_to_listen() -> None:
     assert options[:4] == ["--address", "127.1.2.3", "--port", "8081"]
 
 
-def test_json_is_never_taken_for_safetensors() -> None:
-    assert not is_safetensors(b'{"inputs": {"x": [1]}}')
-    assert not is_safetensors(b'       {"inputs": {}}')
-    assert not is_safetensors(b"")
-    assert is_safetensors((123).to_bytes(8, "little") + b'{"x":')  # 123 is also the code of "{"
+def test_json_is_never_taken_for_raw_tensors() -> None:
+    for body in (b'{"inputs": {"x": [1]}}', b'       {"inputs": {}}', b""):
+        assert format_of(body) is Format.JSON
+    # 123 is also the code of "{"
+    assert format_of((123).to_bytes(8, "little") + b'{"x":') is Format.SAFETENSORS
+    assert format_of(b"\x93NUMPY\x01\x00") is Format.NPY

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import socket
+import struct
+import threading
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from safetensors import torch as safetensors
+
+from artifacts.archive import open_verified
+from artifacts.serve import batching, npy
+from artifacts.serve.codec import write_safetensors
+from artifacts.serve.handler import Handler
+from artifacts.serve.links import Code, FrontGone, Links, Reply
+from artifacts.serve.worker import BatchWorker, batch_size, link_count, serve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from artifacts.compile.request import CompileResult
+
+_WAIT_S = 10.0  # a test that hangs fails; none needs it
+
+
+class Front:
+    """The other end of the links, speaking mosec 0.9.8's wire."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        self.address = str(path / "s")
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(self.address)
+        self._listener.listen(count)
+        self.ends: list[socket.socket] = []
+
+    def accept(self, count: int) -> None:
+        for _ in range(count):
+            end, _ = self._listener.accept()
+            end.settimeout(_WAIT_S)
+            self.ends.append(end)
+
+    def ask(self, end: int, identifier: int, body: bytes) -> None:
+        head = struct.pack("!HHIHI", 0, 1, identifier, 3, len(body))
+        self.ends[end].sendall(head + body)
+
+    def answer(self, end: int) -> tuple[int, int, bytes]:
+        """Return the code, the id and the body of the next answer on a link."""
+        stream = self.ends[end].makefile("rb", buffering=0)
+        head = b""
+        while len(head) < 14:
+            head += stream.read(14 - len(head)) or b""
+        code, tasks, identifier, state, length = struct.unpack("!HHIHI", head)
+        assert (tasks, state) == (1, 3)
+        body = b""
+        while len(body) < length:
+            body += stream.read(length - len(body)) or b""
+        return code, identifier, body
+
+    def close(self) -> None:
+        for end in [*self.ends, self._listener]:
+            end.close()
+
+
+class Recorder(BatchWorker):
+    """Echoes, notes how many it was given, and holds each batch until it may go on."""
+
+    batch = 3
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.sizes: list[int] = []
+        self.began, self.go_on = threading.Semaphore(0), threading.Semaphore(0)
+
+    def answer(self, bodies: Sequence[bytes]) -> Iterable[Reply]:
+        self.sizes.append(len(bodies))
+        self.began.release()
+        assert self.go_on.acquire(timeout=_WAIT_S)
+        return [Reply(Code.OK, body) for body in bodies]
+
+
+@contextmanager
+def working(path: Path, links: int) -> Iterator[tuple[Front, Recorder]]:
+    front, worker = Front(path, links), Recorder()
+    with closing(front), Links(front.address, links) as connected:
+        front.accept(links)
+        thread = threading.Thread(target=serve, args=(worker, connected, threading.Event()))
+        thread.start()
+        try:
+            yield front, worker
+        finally:
+            worker.go_on.release(100)
+            front.close()
+            thread.join(_WAIT_S)
+            assert not thread.is_alive()
+
+
+def test_an_idle_worker_does_not_wait_for_a_second_request(tmp_path: Path) -> None:
+    with working(tmp_path, 4) as (front, worker):
+        worker.go_on.release()
+        front.ask(0, 7, b"alone")
+        assert front.answer(0) == (Code.OK, 7, b"alone")
+        assert worker.sizes == [1]
+
+
+def test_what_queued_while_the_worker_was_busy_goes_together_up_to_the_batch(tmp_path: Path) -> None:
+    with working(tmp_path, 6) as (front, worker):
+        front.ask(0, 0, b"first")
+        assert worker.began.acquire(timeout=_WAIT_S)
+        for end in range(1, 6):
+            front.ask(end, end, b"%d" % end)
+        worker.go_on.release(3)
+        answers = [front.answer(end) for end in range(6)]
+        assert worker.sizes == [1, 3, 2]
+        assert [identifier for _, identifier, _ in answers] == [0, 1, 2, 3, 4, 5]
+        assert [body for _, _, body in answers] == [b"first", b"1", b"2", b"3", b"4", b"5"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 64 * 1024 - 14, 64 * 1024 - 13, 3_000_000])
+def test_bodies_of_every_size_come_and_go_whole(size: int, tmp_path: Path) -> None:
+    body = bytes(index % 251 for index in range(min(size, 5000))) * (size // 5000 + 1)
+    with working(tmp_path, 1) as (front, worker):
+        worker.go_on.release()
+        sender = threading.Thread(target=front.ask, args=(0, 9, body[:size]))
+        sender.start()
+        assert front.answer(0) == (Code.OK, 9, body[:size])
+        sender.join(_WAIT_S)
+
+
+def test_links_without_a_front_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("artifacts.serve.links._FRONT_S", 0.0)
+    with pytest.raises(FrontGone, match="there is no socket"):
+        Links(str(tmp_path / "none"), 1)
+
+
+def test_a_worker_holds_the_next_batch_but_no_request_that_an_idle_one_could_take() -> None:
+    assert link_count(8, workers=1) == link_count(8, workers=4) == 16
+    assert link_count(1, workers=1) == 2
+    assert link_count(1, workers=2) == 1
+
+
+def test_a_batch_is_never_larger_than_the_model_takes() -> None:
+    assert [batch_size(asked, 8) for asked in (0, 1, 4, 9)] == [8, 1, 4, 8]
+
+
+class Moody:
+    """A program that refuses batches which hold the value 13."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        if (x == 13).any():
+            raise RuntimeError("unlucky")
+        return x * 2
+
+
+@pytest.fixture(scope="module")
+def handler(two_layers: CompileResult, tmp_path_factory: pytest.TempPathFactory) -> Handler:
+    with closing(open_verified(two_layers.artifact)) as contents:
+        return Handler(contents.manifest, {"": Moody()})
+
+
+def _raw(value: float) -> bytes:
+    return bytes(safetensors.save({"x": torch.full((1, 4), float(value))}))
+
+
+def test_what_is_wrong_with_one_request_is_told_to_that_one_alone(
+    handler: Handler, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bodies = [_raw(1), b"{no json", _raw(13), _raw(3), b'{"inputs": {"x": [[1]]}}']
+    replies = list(batching.answer(handler, bodies))
+    codes = [reply.code for reply in replies]
+    assert codes == [Code.OK, Code.INVALID, Code.FAILED, Code.OK, Code.INVALID]
+    assert safetensors.load(replies[0].body)["output"].tolist() == [[2.0] * 4]
+    assert safetensors.load(replies[3].body)["output"].tolist() == [[6.0] * 4]
+    assert b"expected x=float32[1,4]" in replies[4].body
+    assert "unlucky" in capsys.readouterr().err
+    assert b"unlucky" not in replies[2].body  # what went wrong inside is for the log
+
+
+def test_a_batch_of_wrong_requests_never_reaches_the_model(handler: Handler) -> None:
+    moody = Moody()
+    replies = list(batching.answer(dataclasses.replace(handler, _programs={"": moody}), [b"no", b"no"]))
+    assert [reply.code for reply in replies] == [Code.INVALID] * 2
+    assert moody.calls == 0
+
+
+def test_an_npy_array_is_answered_with_one(handler: Handler) -> None:
+    body = npy.write(torch.ones(1, 4))
+    (reply,) = batching.answer(handler, [body])
+    assert reply.code is Code.OK
+    assert npy.read(reply.body).tolist() == [[2.0] * 4]
+
+
+def test_an_npy_array_of_columns_or_of_the_other_byte_order_is_read_by_its_values() -> None:
+    import io
+
+    array = np.arange(6, dtype=">f4").reshape(2, 3, order="F")
+    stream = io.BytesIO()
+    np.save(stream, array)
+    assert npy.read(stream.getvalue()).tolist() == array.tolist()
+
+
+def _npy(array: np.ndarray) -> bytes:
+    import io
+
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=True)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("body", "part"),
+    [
+        (_npy(np.array([{"a": 1}], dtype=object)), "objects"),
+        (_npy(np.zeros(2, dtype=[("a", "i4")])), "objects or records"),
+        (_npy(np.ones((1, 4), np.float32))[:-1], "its header promises 16 bytes, there are 15"),
+        (_npy(np.ones((1, 4), np.float32)).replace(b"(1, 4)", b"(9**9)"), "not npy"),
+        (_npy(np.array(["text"])), "not npy"),
+        (b"\x93NUMPY\x09\x09", "not npy"),
+        (_npy(np.ones((1, 4))), "Input x is float64[1,4]; expected x=float32[1,4]"),
+    ],
+)
+def test_an_npy_body_of_anything_but_the_expected_numbers_is_refused(
+    body: bytes, part: str, handler: Handler
+) -> None:
+    (reply,) = batching.answer(handler, [body])
+    assert reply.code is Code.INVALID
+    assert part in reply.body.decode()
+
+
+def test_safetensors_are_written_for_every_dtype_that_an_output_may_have() -> None:
+    for dtype in (torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool):
+        tensor = torch.ones(2, 3, dtype=dtype).t()
+        assert torch.equal(safetensors.load(write_safetensors({"y": tensor}))["y"], tensor)
+    assert (
+        json.loads(write_safetensors({"y": torch.ones(1)})[8:].split(b"}}")[0] + b"}}")["y"]["dtype"] == "F32"
+    )
