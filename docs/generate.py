@@ -23,6 +23,9 @@ it and hosts that execute. Why it is built this way is in [ADR 4](adr/0004-an-em
 - **Hosts.** Each instance is a directory and a loopback address of its own. Its user data runs at boot when it is ours (second line
   `# amazonei host`; nobody else's ever runs); then it registers with Systems Manager. Commands sent to it run as real processes, with real
   output, exit codes and time-outs. Terminating it ends every process of it.
+- **Endpoints.** A SageMaker endpoint is a process that unpacks the `model.tar.gz` of its model and runs AWS's own handler code
+  (`sagemaker-pytorch-inference`) on it, with this machine's PyTorch and whatever image the template names. Its output is in CloudWatch Logs,
+  `invoke-endpoint` is answered by it, and deleting the endpoint ends it. Network isolation and the number of instances are not emulated.
 - **The key.** The port runs shell commands, so every request must carry the random access key made at the start
   (`amazonei emulator env` prints it for other clients), and a `Host` header that names this machine.
 - **State.** Process id, port, keys and log are in `$XDG_STATE_HOME/amazonei/emulator` (default `~/.local/state`). Nothing survives `stop`.

@@ -10,16 +10,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from provisioning.emulator.hosting import Hosting
     from provisioning.emulator.hypervisor import Hypervisor
     from provisioning.emulator.run_command import RunCommand
 
 
 @dataclass(frozen=True, slots=True)
 class DataCenter:
-    """The hosts and the commands of the emulator."""
+    """The hosts, the commands and the endpoints' containers of the emulator."""
 
     hypervisor: Hypervisor
     run_command: RunCommand
+    hosting: Hosting
 
 
 _opened: list[DataCenter] = []

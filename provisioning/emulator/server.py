@@ -27,6 +27,7 @@ from provisioning.emulator.command_output import upload
 from provisioning.emulator.correction import install_all
 from provisioning.emulator.gate import AccessGate, credential_of
 from provisioning.emulator.host import Site
+from provisioning.emulator.hosting import Hosting
 from provisioning.emulator.hypervisor import Hypervisor
 from provisioning.emulator.protocols import error_document, protocol_of
 from provisioning.emulator.run_command import RunCommand
@@ -57,6 +58,7 @@ def serve(state: StateDirectory, port: int, *, registration_delay_s: float) -> N
         clock.start()
         server.serve_forever()
         clock.end()
+        center.hosting.shut_down()
         center.hypervisor.shut_down()
         state.forget()
 
@@ -94,7 +96,7 @@ def _data_center(running: Running, registration_delay_s: float) -> datacenter.Da
         interpreter=Path(sys.executable),
         registration_delay_s=registration_delay_s,
     )
-    return datacenter.DataCenter(Hypervisor(site, running.port), RunCommand(upload))
+    return datacenter.DataCenter(Hypervisor(site, running.port), RunCommand(upload), Hosting(site))
 
 
 def _server(listener: socket.socket, running: Running) -> BaseWSGIServer:

@@ -62,6 +62,10 @@ def tag_on_ec2(resource: Any, request: Request) -> None:
         resource.add_tags(request.tags)
 
 
+def settled_at_once(_resource: Any, _request: Request) -> None:
+    """Most resources are what they will be as soon as they are made."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handler:
     """The ways of one resource type; `update` is absent where only replacement is known."""
@@ -70,6 +74,7 @@ class Handler:
     delete: Callable[[Any, Request], None]
     update: Callable[[Any, Request], Any] | None = None
     tag: Callable[[Any, Request], None] = tag_on_ec2
+    settle: Callable[[Any, Request], None] = settled_at_once  # waits, or raises why it never settles
     name_property: str | None = None
     name_limit: int = 255
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import TYPE_CHECKING
 
 from moto.cloudformation.exceptions import AlreadyExistsException, CloudFormationError, ValidationError
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 NO_CHANGES = (
     "The submitted information didn't contain changes. Submit different information to create a change set."
 )
+_ENDPOINT = "AWS::SageMaker::Endpoint"
+_POLL_S = 0.01
 
 
 class ChangeSetNotFound(CloudFormationError):
@@ -160,13 +164,28 @@ def _execute_change_set(response: CloudFormationResponse) -> EmptyResult:
         ledger_of(stack).token = token
         if response._get_bool_param("DisableRollback", False):
             ledger_of(stack).on_failure = "DO_NOTHING"
-        _execute(response.cloudformation_backend, change_set)
+        change_set.execution_status = "EXECUTE_COMPLETE"
+        if not _takes_long(change_set):
+            _execute(response.cloudformation_backend, change_set)
+            return EmptyResult()
+    before = len(stack.events)
+    operation = threading.Thread(
+        target=_execute, args=(response.cloudformation_backend, change_set), daemon=True
+    )
+    operation.start()
+    while operation.is_alive() and len(stack.events) == before:  # the caller finds the operation begun
+        time.sleep(_POLL_S)
     return EmptyResult()
+
+
+def _takes_long(change_set: ChangeSet) -> bool:
+    """Return whether a container has to come up: no caller waits for that in one request."""
+    resources = Stack.parse_template(change_set.template).get("Resources", {})
+    return any(resource.get("Type") == _ENDPOINT for resource in resources.values())
 
 
 def _execute(backend: CloudFormationBackend, change_set: ChangeSet) -> None:
     stack = change_set.stack
-    change_set.execution_status = "EXECUTE_COMPLETE"
     for other in _sets_of(backend, stack):
         if other is not change_set:
             del backend.change_sets[other.change_set_id]

@@ -94,6 +94,7 @@ def make(stack: Stack, logical_id: str) -> ResourceRecord:
         _remember(stack, record, resource)
         report_resource(stack, record, "CREATE_IN_PROGRESS", "Resource creation Initiated")
         handler.tag(resource, record.request)
+        handler.settle(resource, record.request)
     except RESOURCE_FAILURES as error:
         report_resource(stack, record, "CREATE_FAILED", reason_of(error))
         raise ResourceFailed(record) from error
@@ -117,6 +118,7 @@ def change(stack: Stack, record: ResourceRecord, request: Request) -> None:
         changed = _updated(handler, resource, request, record.request)
         _remember(stack, record, changed)
         handler.tag(changed, request)
+        handler.settle(changed, request)
     except RESOURCE_FAILURES as error:
         report_resource(stack, record, "UPDATE_FAILED", reason_of(error))
         raise ResourceFailed(record) from error

@@ -28,6 +28,9 @@ class Emulated:
     ssm: Any
     s3: Any
     cloudformation: Any
+    sagemaker: Any
+    runtime: Any
+    logs: Any
 
     def image(self, name: str = LINUX) -> str:
         return str(self.ssm.get_parameter(Name=name)["Parameter"]["Value"])
@@ -85,5 +88,5 @@ def eventually(condition: Callable[[], T | None], *, within_s: float = 20.0) -> 
 def connect(running: Running, region: str = REGION) -> Emulated:
     session = boto3.Session(running.access_key, running.secret_key, region_name=region)
     made: Any = session.client
-    names = ("ec2", "ssm", "s3", "cloudformation")
+    names = ("ec2", "ssm", "s3", "cloudformation", "sagemaker", "sagemaker-runtime", "logs")
     return Emulated(*(made(name, endpoint_url=running.endpoint_url) for name in names))
