@@ -61,6 +61,10 @@ class Fields:
             raise self._wrong(name, f"of the form {pattern.pattern}")
         return value
 
+    def optional_text(self, name: str) -> str:
+        """Take a string; an absent member is empty."""
+        return self.text(name) if name in self._left else ""
+
     def integer(self, name: str) -> int:
         """Take a whole number of at least 0."""
         value = self._take(name)

@@ -2,6 +2,7 @@
 
 AmazoneiError                      (artifacts.errors)
  |- PreflightFailed       exit 3   what a plan needs is not there; every finding is listed
+ |- WheelsMissing         exit 3   what the hosts need to serve could not be gathered; nothing was sent
  |- AwsError              exit 5   AWS refused or failed
  |   |- AwsUnreachable             no answer from the endpoint
  |   |- CredentialsMissing         no credentials, or expired ones
@@ -36,6 +37,13 @@ class PreflightFailed(AmazoneiError):
         lines = [f"{finding.message} ({finding.remedy})" for finding in problems]
         super().__init__("\n".join(lines), "Nothing was created. Mend these, then run the command again.")
         self.findings = tuple(findings)
+
+
+class WheelsMissing(AmazoneiError):
+    """The packages that hosts need could not be gathered; nothing was made or sent."""
+
+    exit_code = 3
+    code = "wheels-missing"
 
 
 class AwsError(AmazoneiError):

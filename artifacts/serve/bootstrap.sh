@@ -8,11 +8,14 @@ if [ -z "${SSM_Bucket:-}" ] || [ -z "${SSM_Bundle:-}" ]; then
     exit 5
 fi
 home=${AMAZONEI_HOME:-/opt/amazonei}
-python=${AMAZONEI_PYTHON:-}
+# The environment that serves; before there is one, the image's interpreter.
+python=$home/venv/bin/python
+[ -x "$python" ] || python=${AMAZONEI_PYTHON:-}
 if [ -z "$python" ] && [ -f "$home/host.json" ]; then
     python=$(sed -n 's/.*"interpreter": *"\([^"]*\)".*/\1/p' "$home/host.json")
 fi
-python=${python:-python3}
+# An image without PyTorch names an interpreter that the first installation makes.
+[ -n "$python" ] && [ -x "$python" ] || python=$(command -v python3.11 || command -v python3)
 bundle=$home/bundles/$SSM_Bundle
 if [ ! -d "$bundle" ]; then
     mkdir -p "$home/bundles"

@@ -22,6 +22,7 @@ class Current:
     port: int
     address: str
     workers: int
+    python: str = ""  # the interpreter of its server; empty: noted by an older version of the tool
 
 
 def _file(home: Path) -> Path:
@@ -37,6 +38,7 @@ def read_current(home: Path) -> Current | None:
             port=fields.integer("port"),
             address=fields.text("address"),
             workers=fields.integer("workers"),
+            python=fields.optional_text("python"),
         )
     except FileNotFoundError:
         return None

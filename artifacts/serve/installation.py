@@ -15,10 +15,11 @@ from artifacts.manifest import Manifest
 from artifacts.serve.client import Client
 from artifacts.serve.current import Current, read_current
 from artifacts.serve.draining import Drain
+from artifacts.serve.environments import enter_environment, go_on_in
 from artifacts.serve.processor import installed_torch, processor_features, refuse_unfit
 from artifacts.serve.settings import HostSettings, available_cpus
 from artifacts.serve.switching import report, serve_version
-from artifacts.serve.versions import signed_by, version_directory
+from artifacts.serve.versions import signed_by, verify_version, version_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,7 @@ class Host:
     supervisor: Supervisor
     progress: Callable[[str], None]
     ready_s: float = READY_S
+    enter: Callable[[Path], None] = go_on_in  # another interpreter, which does the command from its beginning
     drain: Drain = Drain()  # noqa: RUF009 - frozen
 
     def client(self, port: int) -> Client:
@@ -52,11 +54,16 @@ def install(host: Host, request: InstallRequest) -> dict[str, Any]:
         raise ArtifactRefused(
             f"The artifact was shipped for {request.accelerator}; this host is {host.settings.accelerator}."
         )
+    enter_environment(host, request.wheelhouse)
     old = read_current(host.settings.home)
-    if old is not None and _serves(host, old, request):
-        return report(old, served_manifest(host.settings, old), changed=False)
-    manifest = _bring(host, request)
     workers = request.workers or (1 if host.settings.emulated else available_cpus())
+    if old is not None and _serves(host, old, request):
+        if not request.wheelhouse or old.python == host.settings.python:
+            return report(old, served_manifest(host.settings, old), changed=False)
+        # The same version, in another environment.
+        manifest = verify_version(host.settings, old.digest, request.signer)
+    else:
+        manifest = _bring(host, request)
     return report(serve_version(host, manifest, workers, request.id), manifest, changed=True)
 
 

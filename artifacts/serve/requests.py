@@ -20,6 +20,7 @@ from artifacts.signature import PublicKey
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 OBJECT_KEY = re.compile(r"artifacts/[A-Za-z0-9/_.-]{1,200}")
 MOST_LOG_LINES = 2000
+_SHA256_OR_NONE = re.compile(rf"(?:{SHA256_HEX.pattern})?")
 _IDENTIFIER_OR_NONE = re.compile(rf"(?:{IDENTIFIER.pattern})?")
 ACCELERATOR = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*\.[a-z0-9-]+")
 
@@ -69,6 +70,7 @@ class InstallRequest(Request):
     accelerator: str
     signer: PublicKey | None = None  # who must have signed it; it comes by the request, not beside the model
     workers: int = 0  # server processes; 0 lets the host decide (one per vCPU, one when emulated)
+    wheelhouse: str = ""  # SHA-256 of the lock of the environment to serve from; empty: the one there is
 
     def as_document(self) -> dict[str, Any]:
         """Return the request as JSON members."""
@@ -82,6 +84,7 @@ class InstallRequest(Request):
             "accelerator": self.accelerator,
             "signer": _pem(self.signer),
             "workers": self.workers,
+            "wheelhouse": self.wheelhouse,
         }
 
 
@@ -208,4 +211,5 @@ def _read_install(identifier: str, fields: Fields) -> InstallRequest:
         accelerator=fields.text("accelerator", ACCELERATOR),
         signer=_signer(fields),
         workers=fields.integer("workers"),
+        wheelhouse=fields.text("wheelhouse", _SHA256_OR_NONE),
     )

@@ -31,4 +31,5 @@ def roll_back(host: Host, request: RollbackRequest) -> dict[str, Any]:
         )
     host.progress(f"verifying the kept version {previous.digest[:12]}")
     manifest = verify_version(host.settings, previous.digest, request.signer)
-    return report(serve_version(host, manifest, current.workers, request.id), manifest, changed=True)
+    served = serve_version(host, manifest, current.workers, request.id, previous.python)
+    return report(served, manifest, changed=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from artifacts.canonical import Fields
 from artifacts.errors import BadRequest, ServeFailed
+from artifacts.serve.environments import own_python
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +29,7 @@ class HostSettings:
     accelerator: str
     emulated: bool
     python: str
+    base_python: str = sys.executable  # the image's own, which environments are made from
 
     @property
     def log_directory(self) -> Path:
@@ -53,6 +55,7 @@ def read_settings(environment: Mapping[str, str]) -> HostSettings:
         fields = Fields.parse(host_file.read_bytes(), HOST_FILE)
         accelerator = fields.text("accelerator")
         instance_id = environment.get("AMAZONEI_INSTANCE_ID") or fields.text("instance_id")
+        interpreter = fields.text("interpreter")
     except (OSError, BadRequest) as error:
         raise ServeFailed(
             f"This host was not prepared: {error}", "Set the deployment up again; user data writes host.json."
@@ -63,8 +66,17 @@ def read_settings(environment: Mapping[str, str]) -> HostSettings:
         instance_id=instance_id,
         accelerator=accelerator,
         emulated=environment.get("AMAZONEI_EMULATED") == "1",
-        python=sys.executable,
+        python=own_python(home),
+        base_python=_base_python(home, environment.get("AMAZONEI_PYTHON") or interpreter),
     )
+
+
+def _base_python(home: Path, interpreter: str) -> str:
+    """Return the image's interpreter; on an image without PyTorch it is the one that this one came from."""
+    if Path(interpreter).is_relative_to(home) or not os.access(interpreter, os.X_OK):
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        return str(Path(sys.base_prefix, "bin", version))
+    return interpreter
 
 
 def available_cpus() -> int:

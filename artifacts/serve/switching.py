@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from artifacts.errors import ServeFailed
 from artifacts.serve.client import SAFETENSORS_TYPE
 from artifacts.serve.current import Current, read_current, switch_current
+from artifacts.serve.environments import keep_environments, point_environment
 from artifacts.serve.routes import PORTS
 from artifacts.serve.supervision import ServerSpec
 from artifacts.serve.versions import Previous, keep_versions, note_previous, read_previous, version_directory
@@ -21,23 +22,29 @@ _POLL_S = 0.1
 _NEURON = frozenset({"torch-neuron", "torch-neuronx"})
 
 
-def serve_version(host: Host, manifest: Manifest, workers: int, request_id: str) -> Current:
-    """Serve an unpacked and verified version; whatever fails, the one that was served before stays."""
+def serve_version(host: Host, manifest: Manifest, workers: int, request_id: str, python: str = "") -> Current:
+    """Serve an unpacked and verified version; whatever fails, the one that was served before stays.
+
+    The server runs in the interpreter named, by default in this process's.
+    """
     old = read_current(host.settings.home)
     new = Current(
         digest=manifest.digest,
         port=PORTS[1] if old is not None and old.port == PORTS[0] else PORTS[0],
         address=host.settings.address,
         workers=workers,
+        python=python or host.settings.python,
     )
     _start(host, new, manifest)
     if old is not None and old.digest != new.digest:
-        note_previous(host.settings.home, Previous(old.digest, request_id))
+        note_previous(host.settings.home, Previous(old.digest, request_id, old.python))
     switch_current(host.settings.home, new)
+    point_environment(host.settings.home, new.python)
     if old is not None:
         _retire(host, old)
     previous = read_previous(host.settings.home)
     keep_versions(host.settings.versions, {new.digest, previous.digest if previous else new.digest})
+    keep_environments(host.settings.home, {new.python, previous.python if previous else new.python})
     return new
 
 
@@ -68,7 +75,7 @@ def _start(host: Host, new: Current, manifest: Manifest) -> None:
     host.progress(f"starting {manifest.name} ({manifest.lane}) on port {new.port}, {new.workers} workers")
     emulated = host.settings.emulated
     spec = ServerSpec(
-        python=host.settings.python,
+        python=new.python,
         version=version_directory(host.settings, new.digest),
         address=new.address,
         port=new.port,

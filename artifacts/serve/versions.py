@@ -31,13 +31,16 @@ class Previous:
 
     digest: str
     left_by: str
+    python: str = ""  # the interpreter it was served with
 
 
 def read_previous(home: Path) -> Previous | None:
     """Return the version that was served before, or None."""
     try:
         fields = Fields.parse((home / "previous.json").read_bytes(), "previous.json")
-        return Previous(fields.text("digest", SHA256_HEX), fields.text("left_by"))
+        return Previous(
+            fields.text("digest", SHA256_HEX), fields.text("left_by"), fields.optional_text("python")
+        )
     except (FileNotFoundError, BadRequest):
         return None
 
