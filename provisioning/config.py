@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MODEL_KEYS = ("source", "inputs", "atol", "method", "lanes")
 BENCHMARK_KEYS = ("mode", "slo_ms", "percentile", "traffic_rps", "rate", "duration")
 BUDGET_KEYS = ("max_usd", "email")
+HOSTS_KEYS = ("torch_index",)
 SIGNING_KEYS = ("sign_key", "public_key")
 MODES = ("quick", "standard", "mlperf")
 METHODS = ("auto", "script", "trace")
@@ -67,9 +68,20 @@ def check_keys(document: Mapping[str, Any]) -> None:
         "benchmark": BENCHMARK_KEYS,
         "budget": BUDGET_KEYS,
         "signing": SIGNING_KEYS,
+        "hosts": HOSTS_KEYS,
     }
     for name, known in sections.items():
         reject_unknown(_section(document, name), known, name)
+
+
+def parse_torch_index(document: Mapping[str, Any], default: str) -> str:
+    """Return the index that hosts' PyTorch comes from: empty for pip's own indices; or raise `BadRequest`."""
+    index = _text(_section(document, "hosts"), "torch_index", default)
+    if index and not index.startswith(("https://", "http://", "file://")):
+        raise BadRequest(
+            f"torch_index cannot be {index!r}.", 'Write torch_index = "https://..." under [hosts].'
+        )
+    return index
 
 
 def parse_model(document: Mapping[str, Any]) -> ModelConfig:

@@ -43,6 +43,18 @@ def _machine() -> Iterator[Finding]:
         else _bad("torch", "PyTorch is not installed", "pip install -r requirements.txt")
     )
 
+    has_pip = importlib.util.find_spec("pip") is not None
+    yield (
+        _good("wheels", "pip can gather what hosts install to serve")
+        if has_pip
+        else Finding(
+            level=Level.WARNING,
+            code="wheels",
+            message="pip is not installed, so ship cannot gather what hosts on AWS install to serve",
+            remedy=f"{sys.executable} -m ensurepip",
+        )
+    )
+
 
 def _node() -> Finding:
     """Ask the Node that jsii would use for its version; synthesis needs it, nothing else does."""

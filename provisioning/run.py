@@ -6,7 +6,7 @@ verified before the first resource is made. One target that fails does not stop 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from artifacts.errors import AmazoneiError
@@ -17,7 +17,7 @@ from provisioning.results import measurements
 from provisioning.shipping import open_package, ship
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from artifacts.compile.request import CompileRequest, CompileResult
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from provisioning.benchmarking import Measured
     from provisioning.operations import HostCalls
     from provisioning.results import ResultsFolder
+    from provisioning.wheelhouse import Gathered
     from stacks.spec import HostSpec
 
 
@@ -45,6 +46,7 @@ class Measuring:
     folder: ResultsFolder
     stage: Stage
     signer: PublicKey | None = None  # who must have signed what is shipped
+    wheels: Mapping[str, Gathered | None] = field(default_factory=dict)  # what hosts install, by accelerator
 
 
 def compile_all(requests: tuple[CompileRequest, ...], stage: Stage) -> tuple[CompileResult, ...]:
@@ -66,7 +68,8 @@ def measure_target(
     measured: tuple[Measured, ...] = ()
     try:
         with stage.activity(f"shipping {compiled.name} to {host.accelerator}"):
-            ship(calls, open_package(compiled.artifact, measuring.signer))
+            package = open_package(compiled.artifact, measuring.signer)
+            ship(calls, package, wheels=measuring.wheels.get(host.accelerator))
         with stage.activity(f"measuring {host.accelerator}"):
             measured = benchmark(calls, host.accelerator, measuring.protocol)
     except AmazoneiError as error:

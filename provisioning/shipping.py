@@ -14,6 +14,7 @@ from artifacts.serve.requests import InstallRequest, RollbackRequest
 from artifacts.signature import claimed_signer
 from provisioning.errors import HostFailed
 from provisioning.operations import Operation, operate
+from provisioning.supplying import supply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 
     from artifacts.signature import PublicKey
     from provisioning.operations import HostCalls
+    from provisioning.wheelhouse import Gathered
 
-# Fetching a gigabyte, starting a server and warming it up, generously.
-INSTALL_TIMEOUT_S = 900
+# Fetching a gigabyte, making an environment of it, starting a server and warming it up, generously.
+INSTALL_TIMEOUT_S = 1800
 # Hosts that install at once, SSM's own default. A host that fails keeps its version, so this is no matter of
 # harm: it is how many hosts may be busy starting a server at the same time.
 WAVE = 50
@@ -73,15 +75,20 @@ def open_package(path: Path, signer: PublicKey | None = None) -> Package:
     )
 
 
-def ship(calls: HostCalls, package: Package, wave: int = WAVE) -> Mapping[str, dict[str, Any]]:
+def ship(
+    calls: HostCalls, package: Package, wave: int = WAVE, wheels: Gathered | None = None
+) -> Mapping[str, dict[str, Any]]:
     """Upload the artifact unless it is there, install it on every host; return the hosts' responses.
 
     Each host verifies size, SHA-256, manifest and target before anything is loaded, starts the new version
     beside the old one, and switches only when it answers the golden request. Hosts install in waves; the
-    first failure keeps the waves that have not begun from beginning, and what has switched goes back.
+    first failure keeps the waves that have not begun from beginning, and what has switched goes back. With
+    wheels, each host serves from an environment that is made of them.
     """
+    if wheels is not None:
+        supply(calls, wheels)
     upload(calls, package)
-    request = _install_request(package)
+    request = _install_request(package, "" if wheels is None else wheels.lock.digest)
     operation = Operation(
         name="install", request=request, timeout_s=INSTALL_TIMEOUT_S, wave=wave, max_errors="0"
     )
@@ -109,7 +116,7 @@ def roll_back(
     )
 
 
-def _install_request(package: Package) -> InstallRequest:
+def _install_request(package: Package, wheelhouse: str) -> InstallRequest:
     return InstallRequest(
         id=uuid.uuid4().hex,
         artifact_key=package.key,
@@ -118,6 +125,7 @@ def _install_request(package: Package) -> InstallRequest:
         manifest_digest=package.digest,
         accelerator=package.accelerator,
         signer=package.signer,
+        wheelhouse=wheelhouse,
     )
 
 

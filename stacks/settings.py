@@ -34,7 +34,7 @@ DEFAULT_ACCELERATOR = "inf1.xlarge"
 KNOWN_KEYS: Mapping[str, tuple[str, ...]] = {
     "": (
         *("name", "region", "ttl", "key_name", "ssh_cidr", "kms_key"),
-        *("model", "network", "identity", "targets", "benchmark", "budget"),
+        *("model", "network", "identity", "targets", "hosts", "benchmark", "budget"),
         *("endpoints", "notebooks", "guard", "signing"),
     ),
     "network": ("vpc_id", "subnet_ids", "route_table_ids", "endpoints"),

@@ -120,8 +120,13 @@ def _fetch(host: Host, digest: str, scratch: Path) -> Wheelhouse:
         raise ServeFailed(error.message, _AGAIN) from error
     _refuse_foreign(wheelhouse)
     host.progress(f"fetching {len(wheelhouse.wheels)} wheels ({wheelhouse.size / 1e6:.1f} MB)")
-    for wheel in wheelhouse.wheels:
-        host.storage.fetch_verified(wheel.key, scratch / wheel.filename, wheel.sha256)
+    try:
+        for wheel in wheelhouse.wheels:
+            host.storage.fetch_verified(wheel.key, scratch / wheel.filename, wheel.sha256)
+    except ServeFailed as error:
+        # Where the lock is, the tool takes the wheels for granted.
+        hint = f"Remove {wheelhouse.key} from the bucket and ship again: every wheel is then looked at anew."
+        raise ServeFailed(error.message, hint) from error
     return wheelhouse
 
 

@@ -15,8 +15,11 @@ from provisioning.cli.keys import public_key_option, required_signer, sign_key_o
 from provisioning.cli.models import sign_result
 from provisioning.cli.options import Context, shared_options
 from provisioning.cli.provision import accept, left_behind, make_plan, plan_text, wanted_spec
+from provisioning.cli.wheels import gather_wheels
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from artifacts.compile.request import CompileRequest, CompileResult
     from artifacts.measure.protocol import Protocol
     from artifacts.measure.results import Results, TargetResult
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from provisioning.ranking import Ranking
     from provisioning.results import ResultsFolder
     from provisioning.run import Stage
+    from provisioning.wheelhouse import Gathered
 
 
 @click.command(short_help="The whole job, always ending in teardown.")
@@ -70,10 +74,11 @@ def run(
         for each in compiled:
             sign_result(each, key)
             open_package(each.artifact, signer)  # what no host would take ends the job while it is free
+        wheels = {each.target: gather_wheels(context, each.target) for each in compiled}
     except KeyboardInterrupt:
         raise interrupted(context, "nothing had been made yet", allow_retired=allow_retired) from None
     try:
-        targets = measure_all(context, job, compiled, resume=resume)
+        targets = measure_all(context, job, compiled, wheels, resume=resume)
     except BaseException as error:
         # Whatever happened, nothing may stay behind.
         if not keep:
@@ -134,7 +139,12 @@ def plan_job(
 
 
 def measure_all(
-    context: Context, job: PlannedJob, compiled: tuple[CompileResult, ...], *, resume: bool
+    context: Context,
+    job: PlannedJob,
+    compiled: tuple[CompileResult, ...],
+    wheels: Mapping[str, Gathered | None],
+    *,
+    resume: bool,
 ) -> list[TargetResult]:
     """Set up the deployment and measure target after target: they would disturb each other at once."""
     from provisioning.cli.session import host_calls
@@ -153,7 +163,9 @@ def measure_all(
     with context.console.activity(f"setting up {job.plan.spec.name}"):
         perform(job.plan, job.aws, SystemClock(), context.console.detail)
     calls = host_calls(context, job.aws, observe_deployment(job.aws, job.plan.spec.name))
-    measuring = Measuring(protocol=job.protocol, folder=folder, stage=_stage(context), signer=job.signer)
+    measuring = Measuring(
+        protocol=job.protocol, folder=folder, stage=_stage(context), signer=job.signer, wheels=wheels
+    )
     return [
         kept[host.accelerator] or measure_target(calls, host, artifact, measuring)
         for host, artifact in zip(job.plan.spec.hosts, compiled, strict=True)

@@ -11,6 +11,7 @@ import click
 from provisioning.cli.keys import public_key_option, required_signer, sign_key_option, signing_key
 from provisioning.cli.options import Context, shared_options
 from provisioning.cli.session import open_hosts
+from provisioning.cli.wheels import gather_wheels
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from artifacts.compile.request import CompileResult
     from artifacts.signature import PublicKey
     from provisioning.shipping import Package
+    from provisioning.wheelhouse import Gathered
 
 ARTIFACT = click.Path(path_type=Path, dir_okay=False)
 
@@ -171,6 +173,11 @@ def verify(context: Context, artifact: Path, public_key: Path | None) -> None:
 @click.option("--accelerator", metavar="TYPE", help="Ship to these hosts.  [default: the artifact's target]")
 @click.option("--rollback", is_flag=True, help="Serve the version from before again; takes no ARTIFACT.")
 @click.option("--wave", type=click.IntRange(min=1), default=50, show_default=True, help="Hosts at once.")
+@click.option(
+    "--wheelhouse/--no-wheelhouse",
+    default=None,
+    help="Send what hosts install to serve, too.  [default: yes on AWS, no when emulated]",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be sent and where; send nothing.")
 @public_key_option
 @shared_options
@@ -182,12 +189,13 @@ def ship(
     rollback: bool,
     wave: int,
     dry_run: bool,
-    **keys: Path | None,
+    **wanted: Any,
 ) -> None:
     """Ship ARTIFACT to the deployment's hosts: verified on arrival, switched only when it answers.
 
     The first failure keeps the waves that have not begun from beginning, and takes back what has switched.
-    With a key, this tool and every host refuse what this key has not signed.
+    With a key, this tool and every host refuse what this key has not signed. Hosts have no internet: the
+    packages they serve with are gathered here, sent once, and installed beside what serves.
 
     \b
     Examples:
@@ -200,13 +208,20 @@ def ship(
         raise BadRequest(
             "ship takes either an ARTIFACT or --rollback.", "Make an artifact with: amazonei compile MODEL"
         )
-    signer = required_signer(context, keys["public_key"])
+    signer = required_signer(context, wanted["public_key"])
     if artifact is None:
         _roll_back(context, accelerator, signer, dry_run=dry_run)
         return
     from provisioning.shipping import open_package
 
-    _ship(context, open_package(artifact, signer), accelerator, wave=wave, dry_run=dry_run)
+    package = open_package(artifact, signer)
+    if accelerator not in (None, package.accelerator):
+        raise BadRequest(
+            f"{package.path.name} was compiled for {package.accelerator}, not for {accelerator}.",
+            f"Compile it again with --target {accelerator}.",
+        )
+    wheels = gather_wheels(context, package.accelerator, wanted=wanted["wheelhouse"])
+    _ship(context, package, wheels, wave=wave, dry_run=dry_run)
 
 
 def _roll_back(context: Context, accelerator: str | None, signer: PublicKey | None, *, dry_run: bool) -> None:
@@ -228,25 +243,28 @@ def _roll_back(context: Context, accelerator: str | None, signer: PublicKey | No
     context.console.answer(document | {"hosts": responses}, text)
 
 
-def _ship(context: Context, package: Package, accelerator: str | None, *, wave: int, dry_run: bool) -> None:
-    from artifacts.errors import BadRequest
+def _ship(context: Context, package: Package, wheels: Gathered | None, *, wave: int, dry_run: bool) -> None:
     from provisioning.shipping import ship as deliver
+    from provisioning.supplying import unsent
 
-    if accelerator not in (None, package.accelerator):
-        raise BadRequest(
-            f"{package.path.name} was compiled for {package.accelerator}, not for {accelerator}.",
-            f"Compile it again with --target {accelerator}.",
-        )
     calls = open_hosts(context)
     calls.deployment.choose(package.accelerator)
     hosts = [host.instance_id for host in calls.deployment.hosts_of(package.accelerator)]
-    document = {"artifact": package.digest, "accelerator": package.accelerator, "bytes": package.size}
+    document: dict[str, Any] = {
+        "artifact": package.digest,
+        "accelerator": package.accelerator,
+        "bytes": package.size,
+        "wheelhouse": None if wheels is None else wheels.lock.digest,
+    }
     if dry_run:
-        line = f"Would send {package.size / 1e6:.1f} MB to {len(hosts)} {package.accelerator} host(s)."
+        packages = 0 if wheels is None else sum(wheel.size for wheel in unsent(calls, wheels))
+        document |= {"wheel_bytes": packages}
+        more = f" and {packages / 1e6:.1f} MB of wheels" if wheels is not None else ""
+        line = f"Would send {package.size / 1e6:.1f} MB{more} to {len(hosts)} {package.accelerator} host(s)."
         context.console.answer(document | {"hosts": hosts}, line)
         return
     with context.console.activity(f"shipping {package.path.name}"):
-        responses = deliver(calls, package, wave)
+        responses = deliver(calls, package, wave, wheels)
     text = "\n".join(f"{host}: serving {package.digest[:12]} ({package.lane})" for host in responses)
     context.console.answer(document | {"hosts": responses}, text)
 

@@ -1,0 +1,109 @@
+"""A wheelhouse goes into the bucket once: every wheel under its digest, and the lock when all are there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from artifacts.serve.requests import InstallRequest, parse_request
+from artifacts.serve.wheelhouse import Wheelhouse
+from provisioning.errors import WheelsMissing
+from provisioning.shipping import Package, ship
+from provisioning.supplying import supply, unsent
+from provisioning.wheelhouse import Gathered
+from tests.artifacts.serve.wheels import described
+from tests.provisioning.operated import World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    world.declared.ssm.declare_agent("i-1")
+    world.answers({"ok": True, "changed": True})
+    return world
+
+
+def gathered(folder: Path, *names: str) -> Gathered:
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"{name}-1-py3-none-any.whl" for name in ("pip", *names)]
+    for path in paths:
+        path.write_bytes(path.name.encode() * 10)
+    lock = Wheelhouse(
+        pythons=("3.11",),
+        architecture="x86_64",
+        beside=False,
+        imports=(),
+        wheels=tuple(described(path) for path in paths),
+    )
+    (folder / "lock.json").write_bytes(lock.to_json())
+    return Gathered(lock=lock, folder=folder)
+
+
+def sent(world: World) -> list[str]:
+    return [key for verb, key, _ in world.bucket.requests if verb == "PUT"]
+
+
+def test_the_lock_comes_last_and_a_second_time_one_question_is_all(world: World, tmp_path: Path) -> None:
+    wheels = gathered(tmp_path / "first", "torch", "mosec")
+    assert supply(world.calls, wheels) == wheels.lock.size
+    assert sent(world) == [*(wheel.key for wheel in wheels.lock.wheels), wheels.lock.key]
+    world.bucket.requests.clear()
+    assert unsent(world.calls, wheels) == ()
+    assert [verb for verb, _, _ in world.bucket.requests] == ["HEAD"]
+
+
+def test_another_set_sends_only_the_wheels_that_are_new(world: World, tmp_path: Path) -> None:
+    supply(world.calls, gathered(tmp_path / "first", "torch"))
+    world.bucket.requests.clear()
+    second = gathered(tmp_path / "second", "torch", "mosec")
+    new = second.lock.wheels[-1]
+    assert unsent(world.calls, second) == (new,)
+    assert supply(world.calls, second) == new.size
+    assert sent(world) == [new.key, second.lock.key]
+
+
+def test_an_upload_that_broke_off_has_no_lock_and_goes_on(world: World, tmp_path: Path) -> None:
+    wheels = gathered(tmp_path / "first", "torch", "mosec")
+    (wheels.folder / wheels.lock.wheels[-1].filename).write_bytes(b"changed since")
+    with pytest.raises(WheelsMissing, match="has been changed since"):
+        supply(world.calls, wheels)
+    assert wheels.lock.key not in world.bucket.objects
+    world.bucket.requests.clear()
+    supply(world.calls, gathered(tmp_path / "first", "torch", "mosec"))
+    assert sent(world) == [wheels.lock.wheels[-1].key, wheels.lock.key]
+
+
+def test_a_wheel_that_somebody_put_over_ours_is_sent_again_once_the_lock_is_gone(
+    world: World, tmp_path: Path
+) -> None:
+    wheels = gathered(tmp_path / "first", "torch")
+    supply(world.calls, wheels)
+    key = wheels.lock.wheels[-1].key
+    world.bucket.notes.pop(key)
+    world.bucket.objects.pop(wheels.lock.key)
+    assert unsent(world.calls, wheels) == (wheels.lock.wheels[-1],)
+
+
+def test_hosts_are_told_which_wheelhouse_to_serve_from(world: World, tmp_path: Path) -> None:
+    artifact = tmp_path / "net.aei"
+    artifact.write_bytes(b"x")
+    package = Package(
+        path=artifact,
+        size=1,
+        sha256="5" * 64,
+        digest="d" * 64,
+        accelerator="c7i.xlarge",
+        name="net",
+        lane="trace",
+    )
+    wheels = gathered(tmp_path / "first", "torch")
+    ship(world.calls, package, wheels=wheels)
+    (command,) = world.declared.ssm.sent
+    request = parse_request(world.bucket.objects[f"artifacts/requests/{command.parameters['Request']}.json"])
+    assert isinstance(request, InstallRequest)
+    assert request.wheelhouse == wheels.lock.digest
+    assert wheels.lock.key in world.bucket.objects
