@@ -213,8 +213,18 @@ def check_axes(specs: tuple[TensorSpec, ...]) -> None:
 
 
 def padded(specs: tuple[TensorSpec, ...], values: Mapping[str, float]) -> tuple[TensorSpec, ...]:
-    """Return the specs with these padding values, by input."""
-    return tuple(replace(spec, pad=values.get(spec.name, spec.pad)) for spec in specs)
+    """Return the specs with these padding values, by input; raises BadRequest outside of a range."""
+    found = tuple(replace(spec, pad=values.get(spec.name, spec.pad)) for spec in specs)
+    for spec in found:
+        spec.check()
+        if spec.low is None or spec.high is None or spec.low <= spec.pad < spec.high:
+            continue
+        if any(axis.kind is Kind.LENGTH for _, axis in spec.axes):
+            raise BadRequest(
+                f"The padding value {spec.pad:g} of {spec.name} is outside of {spec.low:g}..{spec.high:g}.",
+                f"Name another with --pad {spec.name}=VALUE.",
+            )
+    return found
 
 
 def parse_pads(texts: Iterable[str]) -> dict[str, float]:

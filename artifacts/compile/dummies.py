@@ -27,6 +27,12 @@ def inferred(model: torch.nn.Module) -> tuple[TensorSpec, ...]:
     return _MAIN[main](config, frozenset(inspect.signature(model.forward).parameters))
 
 
+def padding(model: torch.nn.Module) -> dict[str, float]:
+    """Return what the tokens of a Hugging Face model are filled up with; nothing where it does not say."""
+    token = getattr(getattr(model, "config", None), "pad_token_id", None)
+    return dict.fromkeys(("input_ids", "decoder_input_ids"), float(token)) if isinstance(token, int) else {}
+
+
 def _text(config: Any, parameters: frozenset[str]) -> tuple[TensorSpec, ...]:
     length = _length(config)
     vocabulary = int(getattr(config, "vocab_size", 2))

@@ -37,6 +37,7 @@ class Course:
     native: bool  # False: nothing that depends on this machine's architecture
     gpu: bool  # lanes for a GPU instead of the CPU's
     progress: Callable[[str], None]
+    only: str = ""  # the lane that won for other sizes of the same model: an artifact has one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,8 @@ def race(course: Course, found: tuple[Heat, ...]) -> Race:
     ]
     rows: list[Checked | LaneReport] = [_no_program(heat) for heat in found if heat.program is None]
     for recipe in _recipes(recorded, course):
+        if course.only not in ("", recipe.name):
+            continue
         rows.append(run_lane(recipe, course.trial))
         course.progress(_line(rows[-1]))
     checked = _finals([row for row in rows if isinstance(row, Checked)], course)

@@ -15,12 +15,17 @@ from safetensors.torch import save_file
 from artifacts import archive
 from artifacts.compile.documents import write_document
 from artifacts.compile.parity import GOLDEN_SEED
+from artifacts.compile.sizing import request_of, untraced
 from artifacts.manifest import Manifest, Toolchain
+from artifacts.serve.fitting import buckets
 from artifacts.serve.golden import Golden, golden_tensors
-from artifacts.serve.program import GOLDEN_NAME, PROGRAM_NAME
+from artifacts.serve.program import GOLDEN_NAME
 from artifacts.serve.sampling import sample
+from artifacts.specs import axes_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from artifacts.compile.subject import Subject
 
 
@@ -40,12 +45,14 @@ class Label:
     requires: tuple[str, ...] = ()
 
 
-def pack_program(subject: Subject, program: Path, label: Label, out_dir: Path) -> tuple[Path, Manifest]:
-    """Write the archive of a saved program and its golden request."""
+def pack_program(
+    subject: Subject, programs: Mapping[str, Path], label: Label, out_dir: Path
+) -> tuple[Path, Manifest]:
+    """Write the archive of saved programs, by their names in it, and of their golden requests."""
     with tempfile.TemporaryDirectory(prefix="amazonei-pack-") as scratch:
         golden = Path(scratch) / GOLDEN_NAME
         _write_golden(subject, golden)
-        files = {PROGRAM_NAME: program, GOLDEN_NAME: golden}
+        files = {**programs, GOLDEN_NAME: golden}
         manifest = Manifest(
             name=label.name,
             target=label.target,
@@ -73,11 +80,17 @@ def _toolchain(label: Label) -> Toolchain:
 
 
 def _write_golden(subject: Subject, path: Path) -> None:
-    """Write one request, not used for tracing or checking, and the eager answer."""
-    inputs = sample(subject.inputs, GOLDEN_SEED)
+    """Write requests, not used for tracing or checking, and the eager answers to them.
+
+    The first has the largest sizes; where sizes vary there is one more for each program, to be filled up.
+    """
+    requests = [sample(subject.inputs, GOLDEN_SEED)]
+    for bucket in buckets(subject.inputs) if axes_of(subject.inputs) else ():
+        *_, sizes = untraced(subject.inputs, bucket)
+        requests.append(request_of(subject.inputs, sizes, GOLDEN_SEED))
     names = [spec.name for spec in subject.outputs]
-    outputs = dict(zip(names, subject.run(inputs), strict=True))
-    save_file(golden_tensors([Golden(inputs, outputs)]), path)
+    goldens = [Golden(each, dict(zip(names, subject.run(each), strict=True))) for each in requests]
+    save_file(golden_tensors(goldens), path)
 
 
 def write_evidence(artifact: Path, evidence: dict[str, Any]) -> None:

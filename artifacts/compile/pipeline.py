@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from artifacts.compile.buckets import build_all, check_filled, worse
 from artifacts.compile.cache import cache_directory
 from artifacts.compile.contender import Trial
 from artifacts.compile.cuda import missing_gpu
+from artifacts.compile.dummies import padding
 from artifacts.compile.elastic_inference import crossing_warnings
 from artifacts.compile.lanes import Course
 from artifacts.compile.loading import artifact_name, load_model
@@ -21,12 +23,13 @@ from artifacts.compile.packing import Label, pack_program, write_evidence
 from artifacts.compile.parity import Case, examine
 from artifacts.compile.remembering import Won, win
 from artifacts.compile.request import CompileRequest, CompileResult, LaneReport
+from artifacts.compile.sizing import followed, in_between, refuse_filling
 from artifacts.compile.subject import Subject, prepare_subject
 from artifacts.compile.toolchain import import_neuron
 from artifacts.compile.torchscript import save
 from artifacts.errors import BadRequest, ToolchainMissing
 from artifacts.serve.program import ELASTIC_INFERENCE, NO_PREPARATION, TORCHSCRIPT
-from artifacts.specs import axes_of, parse_specs
+from artifacts.specs import padded, parse_pads, parse_specs
 from artifacts.targets import Compiler, Target, find
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
     from artifacts.compile.cache import Store
     from artifacts.manifest import Parity
+    from artifacts.specs import TensorSpec
 
     Progress = Callable[[str], None]
 
@@ -61,6 +65,7 @@ class Build:
     parity: Parity
     lanes: tuple[LaneReport, ...]
     warnings: tuple[str, ...] = ()
+    won: str = ""  # the lane, as the race calls it
 
 
 def compile_model(request: CompileRequest, progress: Progress, memory: Memory | None = None) -> CompileResult:
@@ -68,21 +73,24 @@ def compile_model(request: CompileRequest, progress: Progress, memory: Memory | 
     memory = memory or Memory()
     target = find(request.target)
     specs = parse_specs(request.inputs)
-    if axes_of(specs):
-        raise BadRequest("Ranges of sizes are not compiled yet.", "Give every dimension one size.")
     _refuse_missing_toolchain(request, target)
     torch.set_num_threads(1)  # timings and repeatability are stated for one thread
     progress(f"loading {request.model} …")
     loaded = load_model(request.model)
     name = artifact_name(request.name or loaded.name)
-    subject = prepare_subject(loaded.module, specs or loaded.inputs)
+    subject = prepare_subject(loaded.module, _with_padding(loaded.module, specs or loaded.inputs, request))
     progress("running eager for reference …")
-    subject, cases = examine(subject)
+    subject, cases = examine(followed(subject))
+    filled = in_between(subject)
+    refuse_filling(subject, filled, request.atol)
     memory.examined()
     with tempfile.TemporaryDirectory(prefix="amazonei-compile-") as scratch:
         job = Job(request, target, name, Path(scratch), progress, memory.store)
-        build = _build(job, subject, cases)
-        artifact, manifest = pack_program(subject, build.program, build.label, request.out_dir)
+        build, programs = build_all(job, _build, subject, cases)
+        if filled and build.parity.passed:  # otherwise there is no device here to run them on
+            parity = worse(build.parity, check_filled(subject, programs, build.label, filled))
+            build = replace(build, parity=parity)
+        artifact, manifest = pack_program(subject, programs, build.label, request.out_dir)
     result = CompileResult(
         artifact=artifact,
         digest=manifest.digest,
@@ -109,6 +117,21 @@ class Job:
     scratch: Path
     progress: Progress
     store: Store | None
+    only: str = ""  # the lane that won for the largest sizes
+
+
+def _with_padding(
+    module: torch.nn.Module, specs: tuple[TensorSpec, ...], request: CompileRequest
+) -> tuple[TensorSpec, ...]:
+    """Return the specs with the padding values of the user, else of the model's configuration, else 0."""
+    named = parse_pads(request.pads)
+    unknown = sorted(set(named) - {spec.name for spec in specs})
+    if unknown:
+        raise BadRequest(
+            f"A padding value is given for {', '.join(unknown)}, which is no input.",
+            f"The inputs are {', '.join(spec.name for spec in specs)}.",
+        )
+    return padded(specs, padding(module) | named)
 
 
 def _refuse_missing_toolchain(request: CompileRequest, target: Target) -> None:
@@ -149,6 +172,7 @@ def _course(job: Job, subject: Subject, cases: tuple[Case, ...]) -> Course:
         native=request.stand_in or job.target.architecture == _machine(),
         gpu=compiler is Compiler.CUDA and not request.stand_in,
         progress=job.progress,
+        only=job.only,
     )
 
 
@@ -171,6 +195,7 @@ def _build_from(won: Won, job: Job) -> Build:
         program=best.lane.path,
         label=label,
         parity=best.parity,
+        won=best.lane.name,
         lanes=won.reports,
         warnings=won.warnings + (crossing_warnings(best.lane.path) if program == ELASTIC_INFERENCE else ()),
     )

@@ -71,7 +71,7 @@ def race_key(course: Course, found: Iterable[Heat]) -> str:
         "answers": [_answers(case.inputs.values(), case.expected) for case in course.trial.cases],
         "inputs": [spec.as_document() for spec in subject.inputs],
         "outputs": [spec.as_document() for spec in subject.outputs],
-        "rules": [course.method.value, course.lanes.value, course.trial.atol],
+        "rules": [course.method.value, course.lanes.value, course.trial.atol, course.only],
         "allowed": [course.transformed, course.native, course.gpu],
         "tool": tool_digest(),
     }

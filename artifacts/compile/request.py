@@ -43,6 +43,7 @@ class CompileRequest:
     stand_in: bool = False  # a CPU program for an accelerator's emulated host
     name: str = ""  # empty: derived from the model
     lanes: Lanes = Lanes.QUICK
+    pads: tuple[str, ...] = ()  # name=value: what inputs are filled up with to the next length
     cache: bool = True  # an unchanged compile may be taken from the cache
 
     def to_json(self) -> bytes:
@@ -58,6 +59,7 @@ class CompileRequest:
                 "stand_in": self.stand_in,
                 "name": self.name,
                 "lanes": self.lanes.value,
+                "pads": list(self.pads),
                 "cache": self.cache,
             }
         )
@@ -76,6 +78,7 @@ class CompileRequest:
             stand_in=fields.boolean("stand_in"),
             name=fields.text("name"),
             lanes=_lanes(fields.text("lanes")),
+            pads=tuple(str(pad) for pad in fields.array("pads")),
             cache=fields.boolean("cache"),
         )
         fields.finish()

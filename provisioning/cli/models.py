@@ -27,7 +27,18 @@ ARTIFACT = click.Path(path_type=Path, dir_okay=False)
 @click.command(name="compile", short_help="Compile a model, verify it, pack it.")
 @click.argument("model", required=False)
 @click.option(
-    "--input", "inputs", multiple=True, metavar="SPEC", help="Input: [name=]dtype[shape][:low..high]."
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="SPEC",
+    help="Input: [name=]dtype[shape][:low..high]; a dimension may be 1..8 or 32|64|128.",
+)
+@click.option(
+    "--pad",
+    "pads",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Fill an input up with this to the next length.  [default: the model's pad_token_id, else 0]",
 )
 @click.option("--target", metavar="TYPE", help="Accelerator to compile for.  [default: the first configured]")
 @click.option("--method", type=click.Choice(["auto", "script", "trace"]), help="How to make TorchScript.")
@@ -50,6 +61,8 @@ def compile_command(
       amazonei compile examples/digits.py:digit_classifier --input 'image=float32[1,1,8,8]:0..1' \\
           --target c7i.xlarge
       amazonei compile ./my-bert --input 'input_ids=int64[1,128]:0..30522' --target inf2.xlarge
+      amazonei compile ./my-bert --input 'input_ids=int64[1..4,32|64|128]:0..30522' \\
+          --input 'attention_mask=int64[1..4,32|64|128]:0..2' --target c7i.xlarge
     """
     from artifacts.errors import BadRequest
     from provisioning.compiling import compile_model, compile_request

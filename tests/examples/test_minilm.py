@@ -75,6 +75,42 @@ def test_the_winning_lane_ranks_sentences_as_the_model_does(minilm: Any, tmp_pat
     assert _ranking(minilm, vectors)[-1] in {(0, 2), (0, 3), (1, 2), (1, 3), (2, 4), (3, 4)}
 
 
+@pytest.mark.nightly
+def test_sentences_as_long_as_they_are_rank_as_padded_ones_do(minilm: Any, tmp_path: Path) -> None:
+    asked = CompileRequest(
+        model=f"{EXAMPLE}:sentence_encoder", inputs=minilm.SIZED_INPUTS, target="c7i.xlarge", out_dir=tmp_path
+    )
+    result = compile_model(asked, progress=lambda _: None)
+    with closing(open_verified(result.artifact)) as contents:
+        contents.unpack(tmp_path)
+    served = handler.load(tmp_path, threads=1)
+    sentences = (
+        "A man is eating food.",
+        "A man eats a plate of pasta that his sister, who came by train, cooked for the two of them.",
+        "The plane is taking off.",
+        "An aircraft departs from the runway.",
+        "Run!",
+    )
+    alone = [served.read_json(minilm.request(sentence, padded=False)) for sentence in sentences]
+    lengths = [request["input_ids"].shape[1] for request in alone]
+    assert min(lengths) < 16 < max(lengths) < 32
+    vectors = [answer["output"][0].tolist() for answer in served.predict_batch(alone)]
+    model = minilm.sentence_encoder().eval()
+    padded = [served.read_json(minilm.request(sentence)) for sentence in sentences]
+    with torch.no_grad():
+        expected = [model(**each)[0].tolist() for each in padded]
+    torch.testing.assert_close(torch.tensor(vectors), torch.tensor(expected), atol=1e-3, rtol=0)
+    assert _ranking(minilm, vectors) == _ranking(minilm, expected)
+
+
+def test_the_lengths_of_the_example_are_those_of_its_configuration(minilm: Any) -> None:
+    import tomllib
+
+    configured = tomllib.loads(EXAMPLE.with_name("minilm-lengths.toml").read_text(encoding="utf-8"))
+    assert tuple(configured["model"]["inputs"]) == minilm.SIZED_INPUTS
+    assert len(minilm.request("Short.", padded=False)["inputs"]["input_ids"][0]) == 4
+
+
 def _ranking(minilm: Any, vectors: list[list[float]]) -> list[tuple[int, int]]:
     """Return the pairs of sentences, the most similar first."""
     pairs = combinations(range(len(vectors)), 2)

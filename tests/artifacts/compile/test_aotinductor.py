@@ -72,7 +72,7 @@ def test_an_artifact_of_machine_code_is_served_where_it_fits(
         compiler_version="1",
         requires=required_features(processor_features()),
     )
-    artifact, manifest = pack_program(subject, package, label, tmp_path)
+    artifact, manifest = pack_program(subject, {"program.pt": package}, label, tmp_path)
     assert manifest.requires
     unpacked = tmp_path / "unpacked"
     unpacked.mkdir()
