@@ -57,6 +57,7 @@ DIRECT: Mapping[str, tuple[str, ...]] = {
     "kms:key/*": ("kms:DescribeKey", "kms:ListResourceTags"),
     "scheduler:schedule-group/*": ("scheduler:ListTagsForResource",),
     "sqs:*": ("sqs:ListQueueTags",),
+    "sqs:{name}-*": ("sqs:ReceiveMessage",),
     "budgets::budget/*": ("budgets:ViewBudget",),
     "s3:{name}-*": (
         "s3:DeleteBucket",
@@ -116,6 +117,9 @@ NOT_USED = (
     *(
         "ssm:*Association*",
         "iam:UpdateRoleDescription",
+        # Policies are attached to roles alone, and none is inside of one.
+        *("iam:*GroupPolicy", "iam:*UserPolicy"),
+        *("iam:DeleteRolePolicy", "iam:GetRolePolicy", "iam:PutRolePolicy"),
         "s3:*Acl",
         "s3:*Abac",
         "s3:*Accelerate*",

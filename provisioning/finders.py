@@ -173,6 +173,12 @@ FINDERS = (
         remedy="aws scheduler delete-schedule-group --name {id}",
     ),
     Finder(
+        kind="deletion that failed, of stack",
+        types=(),
+        find=guard_searches.failed_deletions,
+        remedy="amazonei teardown --name {deployment}",
+    ),
+    Finder(
         kind="queue",
         types=("AWS::SQS::Queue", "AWS::SQS::QueuePolicy"),
         find=guard_searches.queues,

@@ -31,6 +31,16 @@ def queues(aws: Aws, deployment: str | None) -> Iterator[Found]:
             yield Found(url, owner)
 
 
+def failed_deletions(aws: Aws, deployment: str | None) -> Iterator[Found]:
+    """Yield the stacks that a guard could not delete, each once, with what CloudFormation answered it."""
+    told: set[tuple[str, str]] = set()
+    for queue in queues(aws, deployment):
+        for letter in aws.sqs.letters(queue.id):
+            if (letter.stack, letter.reason) not in told:
+                told.add((letter.stack, letter.reason))
+                yield Found(letter.stack or letter.id, queue.deployment, letter.reason or "no reason given")
+
+
 def budgets(aws: Aws, deployment: str | None) -> Iterator[Found]:
     """Yield our budgets; a budget is named amazonei/<deployment>/<region>."""
     for name in aws.budgets.names(aws.sts.caller_identity().account):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def handler_permissions(type_name: str, region: str) -> Mapping[str, tuple[str, ...]]:
     """Return the actions that each handler ("create", "read", ...) of a type calls at most."""
     # Reading the schemas takes a moment, and only one command asks.
-    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
+    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
     schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema(region, type_name).schema
     return {

@@ -51,7 +51,7 @@ def _ec2(kind: str, *actions: str, looks: str) -> Deletion:
 
 _ROLE = Deletion(
     actions=(
-        *("iam:DeleteRole", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:GetRole"),
+        *("iam:DeleteRole", "iam:DetachRolePolicy", "iam:GetRole"),
         *("iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole", "iam:ListRolePolicies"),
     ),
     resources=("iam:role{path}*",),

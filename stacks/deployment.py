@@ -177,33 +177,39 @@ def add_hosts(
     stack: Stack, spec: DeploymentSpec, *, host: HostSpec, foundation: Foundation, tags: Mapping[str, str]
 ) -> None:
     """Add the hosts of one accelerator, with an identity of their own."""
-    placement = _placement(stack, spec, host, foundation, tags)
+    identity = HostIdentity(stack, "Identity", spec=spec, host=host, bucket_arn=foundation.bucket_arn)
+    placement = _placement(stack, spec, host, foundation, tags, identity.instance_profile)
+    needed = (*foundation.ready, identity.policy)
     boot = user_data(deployment=spec.name, host=host, ttl_s=spec.ttl_s)
     if host.is_group:
         group = HostGroup(stack, "Fleet", spec=host, placement=placement, boot=boot)
         group.end_at(tags[EXPIRY_TAG])
-        group.start_after(foundation.ready)
+        group.start_after(needed)
         CfnOutput(stack, "HostGroup", value=group.name)
         Tags.of(group).add(ACCELERATOR_TAG, host.accelerator)
         return
     hosts = Hosts(stack, "Hosts", spec=host, placement=placement, boot=boot)
-    hosts.start_after(foundation.ready)
+    hosts.start_after(needed)
     CfnOutput(stack, "InstanceIds", value=Fn.join(",", list(hosts.instance_ids)))
     Tags.of(hosts).add(ACCELERATOR_TAG, host.accelerator)
 
 
 def _placement(
-    stack: Stack, spec: DeploymentSpec, host: HostSpec, foundation: Foundation, tags: Mapping[str, str]
+    stack: Stack,
+    spec: DeploymentSpec,
+    host: HostSpec,
+    foundation: Foundation,
+    tags: Mapping[str, str],
+    instance_profile: str,
 ) -> Placement:
     network = foundation.network
-    identity = HostIdentity(stack, "Identity", spec=spec, host=host, bucket_arn=foundation.bucket_arn)
     return Placement(
         image_id=parameters.image(stack, host),
         root_device=parameters.root_device_name(stack, host),
         subnet_id="" if host.is_group else parameters.host_subnet(stack, network),
         group_subnets=parameters.group_subnets(stack, network) if host.is_group else (),
         security_group_id=foundation.hosts_group,
-        instance_profile=identity.instance_profile,
+        instance_profile=instance_profile,
         key_name=spec.key_name,
         tags=tags,
     )

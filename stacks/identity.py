@@ -39,7 +39,7 @@ MESSAGE_ACTIONS = (
 
 
 class HostIdentity(Construct):
-    """The role and instance profile of one accelerator's hosts."""
+    """The role and instance profile of one accelerator's hosts, and the policy that is there before them."""
 
     def __init__(
         self,
@@ -59,11 +59,15 @@ class HostIdentity(Construct):
             permissions_boundary=spec.identity.permissions_boundary,
             # EC2 sends no aws:SourceAccount or aws:SourceArn when it assumes a role.
             assume_role_policy_document=_document([_trust()]),
-            policies=[
-                iam.CfnRole.PolicyProperty(
-                    policy_name="host", policy_document=_document(_statements(spec, host, bucket_arn))
-                )
-            ],
+        )
+        # A policy of its own: one inside the role is seen by nobody who lists policies.
+        self.policy = iam.CfnManagedPolicy(
+            self,
+            "Policy",
+            path=role_path(spec),
+            description=f"Hosts of the amazonei deployment {spec.name}",
+            policy_document=_document(_statements(spec, host, bucket_arn)),
+            roles=[role.ref],
         )
         profile = iam.CfnInstanceProfile(self, "Profile", path=role_path(spec), roles=[role.ref])
         self.instance_profile = profile.ref

@@ -99,6 +99,10 @@ def _others() -> tuple[Example, ...]:
     ways: dict[str, dict[str, object]] = {
         "single": {"targets": [one], "guard": True, "budget": {"max_usd": 5, "email": "me@example.org"}},
         "fleet": {"targets": [group], "guard": True},
+        "retired": {
+            "targets": [{"accelerator": "eia2.medium"}],
+            "endpoints": [{"accelerator": "eia2.medium"}],
+        },
         "existing": {"targets": [one], "network": EXISTING},
         "sagemaker": {
             "targets": [one],

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tests.stacks.rules import violations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 GATES = ROOT / ".venv-gates"
@@ -44,9 +44,9 @@ def cfn_lint(directory: Path, regions: Mapping[str, Sequence[str]]) -> Iterator[
     together: dict[tuple[str, ...], list[Path]] = {}
     for file in sorted(directory.glob("*.json")):
         together.setdefault(tuple(regions[file.stem]), []).append(file)
-    program = Path(sys.executable).with_name("cfn-lint")
+    program: tuple[str, Path] = (sys.executable, Path(__file__).with_name("lint.py"))
     for where, files in together.items():
-        answer = _run([program, "--format", "json", "--regions", *where, "--", *files])
+        answer = _run([*program, "--format", "json", "--regions", *where, "--", *files])
         for match in json.loads(answer or "[]"):
             path = match["Location"].get("Path") or ["", ""]
             resource = str(path[1]) if len(path) > 1 and path[0] == "Resources" else ""
@@ -54,8 +54,14 @@ def cfn_lint(directory: Path, regions: Mapping[str, Sequence[str]]) -> Iterator[
 
 
 def cdk_nag(directory: Path) -> Iterator[Finding]:
-    """Ask the four packs of cdk-nag."""
-    answer = _run([GATES / "bin" / "python", Path(__file__).with_name("nag_report.py"), directory])
+    """Ask the four packs of cdk-nag.
+
+    Whether a host is in a VPC they read from the instance's own subnet alone. EC2 refuses that beside a
+    network interface, which is what keeps a public address away, so they are shown the interface's subnet
+    where they look: a host whose interface names none is still found.
+    """
+    shown = _shown(directory, "nag", _with_subnets_of_interfaces)
+    answer = _run([GATES / "bin" / "python", Path(__file__).with_name("nag_report.py"), shown])
     for rule, template, resource in json.loads(answer):
         yield Finding("cdk-nag", rule, template, resource)
 
@@ -67,11 +73,7 @@ def cfn_guard(directory: Path) -> Iterator[Finding]:
     shown to them as the plain strings that they become.
     """
     rules, binary = _control_tower()
-    shown = directory / "shown"
-    shown.mkdir(exist_ok=True)
-    for file in directory.glob("*.json"):
-        template = _without_imports(json.loads(file.read_text(encoding="utf-8")))
-        (shown / file.name).write_text(json.dumps(template), encoding="utf-8")
+    shown = _shown(directory, "guard", _without_imports)
     options = ["--show-summary", "none", "--structured", "--output-format", "json"]
     folders = [rules / service for service in CONTROL_TOWER_SERVICES]
     answer = _run([binary, "validate", "--data", shown, "--rules", *folders, *options])
@@ -129,6 +131,25 @@ def _control_tower() -> tuple[Path, Path]:
         unpacked / "rules" / "control-tower" / "cfn-guard",
         unpacked / "bin" / "ubuntu" / machine / "cfn-guard",
     )
+
+
+def _shown(directory: Path, pack: str, view: Callable[[Any], Any]) -> Path:
+    """Write the templates as a pack is to see them, beside the directory, and return where."""
+    shown = directory.with_name(f"{directory.name}-{pack}")
+    shown.mkdir(exist_ok=True)
+    for file in directory.glob("*.json"):
+        template = view(json.loads(file.read_text(encoding="utf-8")))
+        (shown / file.name).write_text(json.dumps(template), encoding="utf-8")
+    return shown
+
+
+def _with_subnets_of_interfaces(template: Any) -> Any:
+    for resource in template["Resources"].values():
+        properties = resource.get("Properties", {})
+        faces = properties.get("NetworkInterfaces", []) if resource["Type"] == "AWS::EC2::Instance" else []
+        if faces and all("SubnetId" in face for face in faces):
+            properties.setdefault("SubnetId", faces[0]["SubnetId"])
+    return template
 
 
 def _without_imports(value: Any) -> Any:

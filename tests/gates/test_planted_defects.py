@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.gates, pytest.mark.timeout(600)]
 
 WORLD = "0.0.0.0/0"
 HOST, MODEL, FLEET, NOTEBOOK = "single", "sagemaker-endpoint-inf2-xlarge", "fleet", "sagemaker-notebook-plain"
+RETIRED = "retired"
 GUARD = "single-guard"
 
 
@@ -42,8 +43,8 @@ def launched(template: Template) -> dict[str, Any]:
 
 
 def allowed(template: Template, **statement: object) -> None:
-    role = of(template, "AWS::IAM::Role")
-    role["Policies"][0]["PolicyDocument"]["Statement"].append({"Effect": "Allow", **statement})
+    policy = of(template, "AWS::IAM::ManagedPolicy")
+    policy["PolicyDocument"]["Statement"].append({"Effect": "Allow", **statement})
 
 
 def trust(template: Template) -> dict[str, Any]:
@@ -125,6 +126,40 @@ DEFECTS: list[tuple[str, str, str, Plant]] = [
         HOST,
         "own hosts-are-private",
         lambda t: of(t, "AWS::EC2::Instance")["NetworkInterfaces"][0].update(AssociatePublicIpAddress=True),
+    ),
+    (
+        "a host in no subnet",
+        HOST,
+        "cdk-nag NIST.800.53.R5-EC2InstancesInVPC",
+        lambda t: of(t, "AWS::EC2::Instance")["NetworkInterfaces"][0].pop("SubnetId"),
+    ),
+    (
+        "a policy inside of a role",
+        HOST,
+        "cdk-nag HIPAA.Security-IAMNoInlinePolicy",
+        lambda t: of(t, "AWS::IAM::Role").update(
+            Policies=[
+                {"PolicyName": "a", "PolicyDocument": of(t, "AWS::IAM::ManagedPolicy")["PolicyDocument"]}
+            ]
+        ),
+    ),
+    (
+        "an Elastic Inference accelerator that never was",
+        RETIRED,
+        "cfn-lint E3030",
+        lambda t: of(t, "AWS::EC2::Instance")["ElasticInferenceAccelerators"][0].update(Type="eia9.medium"),
+    ),
+    (
+        "an action that Elastic Inference never had",
+        RETIRED,
+        "cfn-lint W3037",
+        lambda t: allowed(t, Action="elastic-inference:Conect", Resource="a"),
+    ),
+    (
+        "letters that nobody keeps",
+        GUARD,
+        "cfn-guard CT.SQS.PR.1",
+        lambda t: queue_with_redrive(t).pop("RedrivePolicy"),
     ),
     ("SSH from the world", HOST, "checkov CKV_AWS_24", ssh),
     ("egress to everywhere", HOST, "own egress-is-narrow", egress),
@@ -313,6 +348,19 @@ def of_scheduler(template: Template) -> dict[str, Any]:
                     found: dict[str, Any] = statement
                     return found
     raise LookupError("the template passes no role")
+
+
+def inline(template: Template) -> dict[str, Any]:
+    document = of(template, "AWS::IAM::ManagedPolicy")["PolicyDocument"]
+    return {"PolicyName": "inline", "PolicyDocument": document}
+
+
+def queue_with_redrive(template: Template) -> dict[str, Any]:
+    for resource in template["Resources"].values():
+        if "RedrivePolicy" in resource["Properties"]:
+            found: dict[str, Any] = resource["Properties"]
+            return found
+    raise LookupError("no queue passes letters on")
 
 
 def drop(template: Template, kind: str) -> None:

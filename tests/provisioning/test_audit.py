@@ -127,7 +127,11 @@ def make_endpoint(client: Callable[..., Any], owner: str) -> None:
 def make_guard(client: Callable[..., Any], owner: str) -> None:
     tags = [{"Key": "amazonei:deployment", "Value": owner}]
     client("scheduler").create_schedule_group(Name=f"{owner}-guard", Tags=tags)
-    client("sqs").create_queue(QueueName=f"{owner}-letters", tags={"amazonei:deployment": owner})
+    sqs = client("sqs")
+    queue = sqs.create_queue(QueueName=f"{owner}-letters", tags={"amazonei:deployment": owner})["QueueUrl"]
+    why = {"ERROR_MESSAGE": {"DataType": "String", "StringValue": "TerminationProtection is enabled"}}
+    letter = f'{{"StackName": "{owner}-stuck", "RoleARN": "arn:any"}}'
+    sqs.send_message(QueueUrl=queue, MessageBody=letter, MessageAttributes=why)
     kms = client("kms")
     kms_tags = [{"TagKey": "amazonei:deployment", "TagValue": owner}]
     kms.create_key(Tags=kms_tags)

@@ -36,8 +36,8 @@ def add(template: Template, kind: str, **keys: object) -> None:
 
 
 def statement(template: Template) -> dict[str, Any]:
-    role = properties(template, "AWS::IAM::Role")
-    found: dict[str, Any] = role["Policies"][0]["PolicyDocument"]["Statement"][0]
+    policy = properties(template, "AWS::IAM::ManagedPolicy")
+    found: dict[str, Any] = policy["PolicyDocument"]["Statement"][0]
     return found
 
 

@@ -102,14 +102,11 @@ def test_hosts_leave_through_tls_to_the_endpoints_and_to_s3_only(deployments: De
 def test_hosts_wait_for_every_door_they_need_at_boot(deployments: Deployments) -> None:
     (stack,) = deployments["cpu"]
     template = json.loads(stack.body)["Resources"]
-    doors = {
-        name
-        for name, resource in template.items()
-        if resource["Type"] in {"AWS::EC2::VPCEndpoint", "AWS::EC2::SubnetRouteTableAssociation"}
-    }
+    needed = {"AWS::EC2::VPCEndpoint", "AWS::EC2::SubnetRouteTableAssociation", "AWS::IAM::ManagedPolicy"}
+    doors = {name for name, resource in template.items() if resource["Type"] in needed}
     (host,) = (resource for resource in template.values() if resource["Type"] == "AWS::EC2::Instance")
     assert set(host["DependsOn"]) == doors
-    assert len(doors) == 5
+    assert len(doors) == 6
 
 
 def test_an_elastic_inference_host_may_connect_and_has_its_endpoint(deployments: Deployments) -> None:
@@ -117,8 +114,8 @@ def test_an_elastic_inference_host_may_connect_and_has_its_endpoint(deployments:
     (host,) = resources(stack, "AWS::EC2::Instance")
     assert host["InstanceType"] == "m5.xlarge"
     assert host["ElasticInferenceAccelerators"] == [{"Type": "eia2.medium", "Count": 1}]
-    (role,) = resources(stack, "AWS::IAM::Role")
-    statements = role["Policies"][0]["PolicyDocument"]["Statement"]
+    (policy,) = resources(stack, "AWS::IAM::ManagedPolicy")
+    statements = policy["PolicyDocument"]["Statement"]
     (connect,) = (s for s in statements if s["Action"] == "elastic-inference:Connect")
     assert connect["Resource"]["Fn::Join"][1][-1] == ":elastic-inference-accelerator/*"
     services = [json.dumps(door["ServiceName"]) for door in resources(stack, "AWS::EC2::VPCEndpoint")]
@@ -134,13 +131,16 @@ def test_other_hosts_may_not_connect_to_elastic_inference(deployments: Deploymen
 def test_a_host_reads_artifacts_and_writes_results_and_nothing_else_in_s3(deployments: Deployments) -> None:
     (stack,) = deployments["cpu"]
     (role,) = resources(stack, "AWS::IAM::Role")
+    (policy,) = resources(stack, "AWS::IAM::ManagedPolicy")
     allowed = {
         statement["Action"]: statement["Resource"]["Fn::Join"][1][1]
-        for statement in role["Policies"][0]["PolicyDocument"]["Statement"]
+        for statement in policy["PolicyDocument"]["Statement"]
         if "s3:" in json.dumps(statement["Action"])
     }
     assert allowed == {"s3:GetObject": "/artifacts/*", "s3:PutObject": "/results/*"}
-    assert role["Path"] == "/amazonei/amazonei/us-west-2/"
+    assert role["Path"] == policy["Path"] == "/amazonei/amazonei/us-west-2/"
+    assert "Policies" not in role
+    assert [next(iter(holder)) for holder in policy["Roles"]] == ["Ref"]
 
 
 def test_the_document_is_the_hosts_own(deployments: Deployments) -> None:
@@ -195,8 +195,8 @@ def test_a_key_of_the_accounts_own_encrypts_the_bucket_and_hosts_use_it_through_
         "BucketKeyEnabled": True,
         "ServerSideEncryptionByDefault": {"KMSMasterKeyID": KEY, "SSEAlgorithm": "aws:kms"},
     }
-    (role,) = resources(stack, "AWS::IAM::Role")
-    statements = role["Policies"][0]["PolicyDocument"]["Statement"]
+    (policy,) = resources(stack, "AWS::IAM::ManagedPolicy")
+    statements = policy["PolicyDocument"]["Statement"]
     (use,) = [each for each in statements if each.get("Sid") == "UseKeyThroughS3"]
     assert (use["Resource"], use["Action"]) == (KEY, ["kms:Decrypt", "kms:GenerateDataKey"])
     assert "kms:ViaService" in use["Condition"]["StringEquals"]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from provisioning.aws.iam import Iam
 from provisioning.aws.logs import Logs
 from provisioning.aws.sagemaker import SageMaker
+from provisioning.aws.sqs import Letter, Sqs
 from provisioning.aws.sts import Sts
 
 if TYPE_CHECKING:
@@ -116,3 +117,27 @@ def test_the_caller_is_who_sts_says(stub: StubService) -> None:
     )
     identity = Sts(client).caller_identity()
     assert (identity.account, identity.arn) == ("123456789012", "arn:aws:iam::123456789012:user/ada")
+
+
+def test_dead_letters_say_which_stack_and_why_and_stay_where_they_are(stub: StubService) -> None:
+    client, stubber = stub("sqs")
+    why = {"ERROR_MESSAGE": {"DataType": "String", "StringValue": "it is in use"}}
+    messages = [
+        {"MessageId": "1", "Body": '{"StackName": "demo", "RoleARN": "r"}', "MessageAttributes": why},
+        {"MessageId": "2", "Body": "not what we send"},
+        {"MessageId": "3", "Body": "[]"},
+    ]
+    asked = {
+        "QueueUrl": "https://q",
+        "MaxNumberOfMessages": 10,
+        "VisibilityTimeout": 0,
+        "MessageAttributeNames": ["ERROR_MESSAGE"],
+    }
+    stubber.add_response("receive_message", {"Messages": messages}, asked)
+    stubber.add_response("receive_message", {}, asked)
+    assert Sqs(client).letters("https://q") == (
+        Letter(id="1", stack="demo", reason="it is in use"),
+        Letter(id="2", stack="", reason=""),
+        Letter(id="3", stack="", reason=""),
+    )
+    assert Sqs(client).letters("https://q") == ()
