@@ -30,17 +30,18 @@ class HostState:
 
     @property
     def row(self) -> tuple[str, ...]:
-        """Return host, version, lane, health and uptime as a person reads them."""
+        """Return host, version, lane, health, uptime, requests and errors as a person reads them."""
         if self.serving is None:
-            return (self.instance_id, "-", "-", self.problem or "serves nothing", "-")
+            return (self.instance_id, "-", "-", self.problem or "serves nothing", "-", "-", "-")
         health = "healthy" if self.serving["healthy"] else "not answering"
-        uptime = self.serving["uptime_s"]
+        uptime, traffic = self.serving["uptime_s"], self.serving["traffic"]
         return (
             self.instance_id,
             self.serving["digest"][:12],
             self.serving["lane"],
             health,
             "-" if uptime is None else f"{uptime:.0f} s",
+            *("-" if traffic is None else str(traffic[name]) for name in ("requests", "errors")),
         )
 
     def as_document(self) -> dict[str, Any]:

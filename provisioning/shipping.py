@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from artifacts.archive import open_verified
 from artifacts.errors import BadRequest
 from artifacts.serve.requests import InstallRequest, RollbackRequest
+from artifacts.serve.scale import Scale, batch_limit
 from artifacts.signature import claimed_signer
 from provisioning.errors import HostFailed
 from provisioning.operations import Operation, operate
@@ -30,6 +31,8 @@ INSTALL_TIMEOUT_S = 1800
 # harm: it is how many hosts may be busy starting a server at the same time.
 WAVE = 50
 
+DEFAULT_SCALE = Scale()  # each host decides
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
@@ -44,6 +47,7 @@ class Package:
     lane: str
     claimed_signer: str | None = None  # fingerprint that its signature names, if it has one
     signer: PublicKey | None = None  # whose signature was asked for, and checked
+    batch_limit: int = 1  # requests that its program takes at once
 
     @property
     def key(self) -> str:
@@ -72,11 +76,16 @@ def open_package(path: Path, signer: PublicKey | None = None) -> Package:
         lane=manifest.lane,
         claimed_signer=None if signature is None else claimed_signer(signature),
         signer=signer,
+        batch_limit=batch_limit(manifest),
     )
 
 
 def ship(
-    calls: HostCalls, package: Package, wave: int = WAVE, wheels: Gathered | None = None
+    calls: HostCalls,
+    package: Package,
+    wave: int = WAVE,
+    wheels: Gathered | None = None,
+    scale: Scale = DEFAULT_SCALE,
 ) -> Mapping[str, dict[str, Any]]:
     """Upload the artifact unless it is there, install it on every host; return the hosts' responses.
 
@@ -88,7 +97,7 @@ def ship(
     if wheels is not None:
         supply(calls, wheels)
     upload(calls, package)
-    request = _install_request(package, "" if wheels is None else wheels.lock.digest)
+    request = _install_request(package, "" if wheels is None else wheels.lock.digest, scale)
     operation = Operation(
         name="install", request=request, timeout_s=INSTALL_TIMEOUT_S, wave=wave, max_errors="0"
     )
@@ -116,7 +125,7 @@ def roll_back(
     )
 
 
-def _install_request(package: Package, wheelhouse: str) -> InstallRequest:
+def _install_request(package: Package, wheelhouse: str, scale: Scale) -> InstallRequest:
     return InstallRequest(
         id=uuid.uuid4().hex,
         artifact_key=package.key,
@@ -126,6 +135,7 @@ def _install_request(package: Package, wheelhouse: str) -> InstallRequest:
         accelerator=package.accelerator,
         signer=package.signer,
         wheelhouse=wheelhouse,
+        scale=scale,
     )
 
 

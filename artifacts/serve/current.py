@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from artifacts.canonical import SHA256_HEX, Fields
 from artifacts.errors import BadRequest, ServeFailed
+from artifacts.serve.scale import Scale
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +24,12 @@ class Current:
     address: str
     workers: int
     python: str = ""  # the interpreter of its server; empty: noted by an older version of the tool
+    batch: int = 1  # requests that a worker gives its model at once
+
+    @property
+    def scale(self) -> Scale:
+        """The processes, and the requests that each takes at once."""
+        return Scale(workers=self.workers, batch=self.batch)
 
 
 def _file(home: Path) -> Path:
@@ -39,6 +46,7 @@ def read_current(home: Path) -> Current | None:
             address=fields.text("address"),
             workers=fields.integer("workers"),
             python=fields.optional_text("python"),
+            batch=int(fields.optional_number("batch") or 1),
         )
     except FileNotFoundError:
         return None

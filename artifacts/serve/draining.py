@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from artifacts.errors import AmazoneiError
 from artifacts.serve.routes import REQUEST_TIMEOUT_MS
+from artifacts.serve.traffic import read_traffic
 
 if TYPE_CHECKING:
     from artifacts.serve.client import Client
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 # A client reads current.json and then connects: within this time the old server still gets new requests.
 LINGER_S = 1.0
 _POLL_S = 0.05
-_REMAINING = re.compile(r"^mosec_service_remaining_task(?:\{[^}]*\})? ([0-9.]+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +36,9 @@ class Drain:
         return True
 
 
-def _remaining(server: Client) -> float:
+def _remaining(server: Client) -> int:
     """Return how many requests the server has accepted and not answered; none when it is gone."""
     try:
-        found = _REMAINING.search(server.metrics())
+        return read_traffic(server.metrics()).waiting
     except AmazoneiError:
         return 0
-    return float(found[1]) if found else 0

@@ -17,6 +17,7 @@ from artifacts.serve.current import Current, read_current
 from artifacts.serve.draining import Drain
 from artifacts.serve.environments import enter_environment, go_on_in
 from artifacts.serve.processor import installed_torch, processor_features, refuse_unfit
+from artifacts.serve.scale import decide
 from artifacts.serve.settings import HostSettings, available_cpus
 from artifacts.serve.switching import report, serve_version
 from artifacts.serve.versions import signed_by, verify_version, version_directory
@@ -56,15 +57,16 @@ def install(host: Host, request: InstallRequest) -> dict[str, Any]:
         )
     enter_environment(host, request.wheelhouse)
     old = read_current(host.settings.home)
-    workers = request.workers or (1 if host.settings.emulated else available_cpus())
     if old is not None and _serves(host, old, request):
-        if not request.wheelhouse or old.python == host.settings.python:
+        as_asked = not request.wheelhouse or old.python == host.settings.python
+        if as_asked and request.scale.allows(old.scale):
             return report(old, served_manifest(host.settings, old), changed=False)
-        # The same version, in another environment.
+        # The same version, in another environment or at another scale.
         manifest = verify_version(host.settings, old.digest, request.signer)
     else:
         manifest = _bring(host, request)
-    return report(serve_version(host, manifest, workers, request.id), manifest, changed=True)
+    scale = decide(request.scale, manifest, 1 if host.settings.emulated else available_cpus())
+    return report(serve_version(host, manifest, scale, request.id), manifest, changed=True)
 
 
 def _serves(host: Host, current: Current, request: InstallRequest) -> bool:

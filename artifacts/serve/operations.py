@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from artifacts.errors import BadRequest
+from artifacts.errors import BadRequest, ServeFailed
 from artifacts.serve.client import JSON_TYPE, SAFETENSORS_TYPE
 from artifacts.serve.current import Current, clear_current, read_current, require_current
 from artifacts.serve.installation import Host, install, served_manifest
@@ -21,6 +22,7 @@ from artifacts.serve.requests import (
 )
 from artifacts.serve.rollback import roll_back
 from artifacts.serve.routes import PORTS
+from artifacts.serve.traffic import read_traffic
 from artifacts.serve.versions import read_previous
 
 if TYPE_CHECKING:
@@ -94,6 +96,7 @@ def benchmark(host: Host, request: BenchmarkRequest) -> dict[str, Any]:
             "lane": manifest.lane,
             "stand_in": manifest.stand_in,
             "workers": current.workers,
+            "batch": current.batch,
         },
         "payload_bytes": len(payloads[0]),
         "measurement": measurement.to_json(),
@@ -127,12 +130,22 @@ def status(host: Host) -> dict[str, Any]:
             "stand_in": manifest.stand_in,
             "port": current.port,
             "workers": current.workers,
+            "batch": current.batch,
             "pid": running.pid if running else None,
             "uptime_s": running.uptime_s if running else None,
             "healthy": running is not None and host.client(current.port).healthy(),
+            "traffic": _traffic(host, current.port),
         },
         "previous": previous.digest if previous else None,
     }
+
+
+def _traffic(host: Host, port: int) -> dict[str, int] | None:
+    """Return what the server has answered since it started; None when it does not say."""
+    try:
+        return asdict(read_traffic(host.client(port).metrics()))
+    except ServeFailed:
+        return None
 
 
 def logs(host: Host, request: LogsRequest) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from artifacts import canonical
 from artifacts.canonical import SHA256_HEX, Fields
 from artifacts.errors import BadRequest
+from artifacts.serve.scale import Scale
 from artifacts.signature import PublicKey
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -69,7 +70,7 @@ class InstallRequest(Request):
     manifest_digest: str
     accelerator: str
     signer: PublicKey | None = None  # who must have signed it; it comes by the request, not beside the model
-    workers: int = 0  # server processes; 0 lets the host decide (one per vCPU, one when emulated)
+    scale: Scale = Scale()  # noqa: RUF009 - frozen; the host decides (one worker per vCPU, one when emulated)
     wheelhouse: str = ""  # SHA-256 of the lock of the environment to serve from; empty: the one there is
 
     def as_document(self) -> dict[str, Any]:
@@ -83,7 +84,8 @@ class InstallRequest(Request):
             "manifest_digest": self.manifest_digest,
             "accelerator": self.accelerator,
             "signer": _pem(self.signer),
-            "workers": self.workers,
+            "workers": self.scale.workers,
+            "batch": self.scale.batch,
             "wheelhouse": self.wheelhouse,
         }
 
@@ -210,6 +212,6 @@ def _read_install(identifier: str, fields: Fields) -> InstallRequest:
         manifest_digest=fields.text("manifest_digest", SHA256_HEX),
         accelerator=fields.text("accelerator", ACCELERATOR),
         signer=_signer(fields),
-        workers=fields.integer("workers"),
+        scale=Scale(workers=fields.integer("workers"), batch=fields.integer("batch")),
         wheelhouse=fields.text("wheelhouse", _SHA256_OR_NONE),
     )

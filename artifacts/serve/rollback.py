@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from artifacts.errors import BadRequest
 from artifacts.serve.current import read_current, require_current
+from artifacts.serve.scale import Scale, decide
 from artifacts.serve.switching import report, serve_version
 from artifacts.serve.versions import read_previous, verify_version
 
@@ -31,5 +32,6 @@ def roll_back(host: Host, request: RollbackRequest) -> dict[str, Any]:
         )
     host.progress(f"verifying the kept version {previous.digest[:12]}")
     manifest = verify_version(host.settings, previous.digest, request.signer)
-    served = serve_version(host, manifest, current.workers, request.id, previous.python)
+    scale = decide(Scale(workers=current.workers), manifest, current.workers)
+    served = serve_version(host, manifest, scale, request.id, previous.python)
     return report(served, manifest, changed=True)

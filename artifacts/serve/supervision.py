@@ -33,6 +33,7 @@ class ServerSpec:
     address: str
     port: int
     workers: int
+    batch: int
     pin: bool
     neuron: bool
 
@@ -40,6 +41,7 @@ class ServerSpec:
         """Return the command line."""
         command = [self.python, "-m", "artifacts.serve.server"]
         command += ["--version-directory", str(self.version), "--workers", str(self.workers)]
+        command += ["--batch", str(self.batch)]
         command += mosec_options(self.address, self.port)
         return [*command, *(["--pin"] if self.pin else []), *(["--neuron"] if self.neuron else [])]
 

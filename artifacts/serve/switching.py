@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from artifacts.manifest import Manifest
     from artifacts.serve.golden import Golden
     from artifacts.serve.installation import Host
+    from artifacts.serve.scale import Scale
 
 _POLL_S = 0.1
 _NEURON = frozenset({"torch-neuron", "torch-neuronx"})
 
 
-def serve_version(host: Host, manifest: Manifest, workers: int, request_id: str, python: str = "") -> Current:
+def serve_version(host: Host, manifest: Manifest, scale: Scale, request_id: str, python: str = "") -> Current:
     """Serve an unpacked and verified version; whatever fails, the one that was served before stays.
 
     The server runs in the interpreter named, by default in this process's.
@@ -32,7 +33,8 @@ def serve_version(host: Host, manifest: Manifest, workers: int, request_id: str,
         digest=manifest.digest,
         port=PORTS[1] if old is not None and old.port == PORTS[0] else PORTS[0],
         address=host.settings.address,
-        workers=workers,
+        workers=scale.workers,
+        batch=scale.batch,
         python=python or host.settings.python,
     )
     _start(host, new, manifest)
@@ -57,6 +59,7 @@ def report(current: Current, manifest: Manifest, *, changed: bool) -> dict[str, 
         "stand_in": manifest.stand_in,
         "port": current.port,
         "workers": current.workers,
+        "batch": current.batch,
         "changed": changed,
     }
 
@@ -80,6 +83,7 @@ def _start(host: Host, new: Current, manifest: Manifest) -> None:
         address=new.address,
         port=new.port,
         workers=new.workers,
+        batch=new.batch,
         # Emulated hosts share one machine, where pinning would put them all on the same core.
         pin=not emulated,
         neuron=not emulated and manifest.toolchain.compiler in _NEURON,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
     from artifacts.compile.request import CompileResult
+    from artifacts.serve.scale import Scale
     from artifacts.signature import PublicKey
     from provisioning.shipping import Package
     from provisioning.wheelhouse import Gathered
@@ -191,6 +193,12 @@ def verify(context: Context, artifact: Path, public_key: Path | None) -> None:
     default=None,
     help="Send what hosts install to serve, too.  [default: yes on AWS, no when emulated]",
 )
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Server processes on a host.  [default: one per vCPU]"
+)
+@click.option(
+    "--batch", type=click.IntRange(min=1), help="Requests at once.  [default: what the artifact takes]"
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be sent and where; send nothing.")
 @public_key_option
 @shared_options
@@ -233,8 +241,9 @@ def ship(
             f"{package.path.name} was compiled for {package.accelerator}, not for {accelerator}.",
             f"Compile it again with --target {accelerator}.",
         )
+    scale = _scale(package, wanted["workers"], wanted["batch"])
     wheels = gather_wheels(context, package.accelerator, wanted=wanted["wheelhouse"])
-    _ship(context, package, wheels, wave=wave, dry_run=dry_run)
+    _ship(context, Shipment(package, wheels, scale, wave), dry_run=dry_run)
 
 
 def _roll_back(context: Context, accelerator: str | None, signer: PublicKey | None, *, dry_run: bool) -> None:
@@ -256,9 +265,29 @@ def _roll_back(context: Context, accelerator: str | None, signer: PublicKey | No
     context.console.answer(document | {"hosts": responses}, text)
 
 
-def _ship(context: Context, package: Package, wheels: Gathered | None, *, wave: int, dry_run: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    """What to ship, how it shall be served, and to how many hosts at once."""
+
+    package: Package
+    wheels: Gathered | None
+    scale: Scale
+    wave: int
+
+
+def _scale(package: Package, workers: int | None, batch: int | None) -> Scale:
+    """Return how to serve; raise `BadRequest` for more requests at once than the artifact takes."""
+    from artifacts.serve.scale import Scale, refuse_too_many
+
+    refuse_too_many(package.name, package.batch_limit, batch or 0)
+    return Scale(workers=workers or 0, batch=batch or 0)
+
+
+def _ship(context: Context, shipment: Shipment, *, dry_run: bool) -> None:
     from provisioning.shipping import ship as deliver
     from provisioning.supplying import unsent
+
+    package, wheels = shipment.package, shipment.wheels
 
     calls = open_hosts(context)
     calls.deployment.choose(package.accelerator)
@@ -277,7 +306,7 @@ def _ship(context: Context, package: Package, wheels: Gathered | None, *, wave: 
         context.console.answer(document | {"hosts": hosts}, line)
         return
     with context.console.activity(f"shipping {package.path.name}"):
-        responses = deliver(calls, package, wave, wheels)
+        responses = deliver(calls, package, shipment.wave, wheels, shipment.scale)
     text = "\n".join(f"{host}: serving {package.digest[:12]} ({package.lane})" for host in responses)
     context.console.answer(document | {"hosts": responses}, text)
 

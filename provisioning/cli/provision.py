@@ -156,7 +156,7 @@ def status(context: Context, *, hosts: bool) -> None:
             return report.sentence()
         shown = f"{report.sentence()}\n\n{context.console.table(('kind', 'id', 'state'), rows)}".rstrip()
         served = [state.row for state in states]
-        heads = ("host", "version", "lane", "health", "up")
+        heads = ("host", "version", "lane", "health", "up", "requests", "errors")
         return f"{shown}\n\n{context.console.table(heads, served)}".rstrip() if served else shown
 
     document = report.as_document() | {"emulated": context.settings.emulated}

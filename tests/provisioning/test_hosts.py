@@ -7,14 +7,16 @@ from provisioning.hosts import observe_hosts, read_logs
 from tests.provisioning.operated import TAGS, World
 
 SERVING: dict[str, Any] = {"digest": "a" * 64, "lane": "trace", "healthy": True, "uptime_s": 12.4}
+TRAFFIC = {"requests": 12, "refused": 3, "errors": 1, "waiting": 0}
+SERVING["traffic"] = TRAFFIC
 
 
-def test_each_host_tells_its_version_lane_health_and_uptime() -> None:
+def test_each_host_tells_its_version_lane_health_uptime_requests_and_errors() -> None:
     world = World()
     world.declared.ssm.declare_agent("i-1")
     world.answers({"ok": True, "serving": SERVING, "previous": "b" * 64})
     (state,) = observe_hosts(world.calls)
-    assert state.row == ("i-1", "a" * 12, "trace", "healthy", "12 s")
+    assert state.row == ("i-1", "a" * 12, "trace", "healthy", "12 s", "12", "1")
     assert state.as_document() == {
         "id": "i-1",
         "accelerator": "c7i.xlarge",
@@ -28,9 +30,9 @@ def test_a_host_without_a_model_and_one_that_does_not_answer_are_told_apart() ->
     world = World()
     world.declared.ssm.declare_agent("i-1")
     world.answers({"ok": True, "serving": None, "previous": None})
-    assert observe_hosts(world.calls)[0].row == ("i-1", "-", "-", "serves nothing", "-")
-    world.answers({"ok": True, "serving": SERVING | {"healthy": False, "uptime_s": None}})
-    assert observe_hosts(world.calls)[0].row[3:] == ("not answering", "-")
+    assert observe_hosts(world.calls)[0].row == ("i-1", "-", "-", "serves nothing", "-", "-", "-")
+    world.answers({"ok": True, "serving": SERVING | {"healthy": False, "uptime_s": None, "traffic": None}})
+    assert observe_hosts(world.calls)[0].row[3:] == ("not answering", "-", "-", "-")
 
 
 def test_nobody_is_waited_for() -> None:

@@ -18,6 +18,7 @@ from artifacts.measure.protocol import Protocol
 from artifacts.measure.results import unpack_samples
 from artifacts.serve.golden import Golden, golden_tensors, read_golden
 from artifacts.serve.requests import BenchmarkRequest, InvokeRequest, StatusRequest, StopRequest
+from artifacts.serve.scale import Scale
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +53,7 @@ def test_an_installation_reports_what_is_served_and_where(
         "stand_in": False,
         "port": 8080,
         "workers": 1,
+        "batch": 1,
         "changed": True,
     }
     assert {name: response.document[name] for name in expected} == expected
@@ -70,6 +72,17 @@ def test_installing_the_running_version_again_changes_nothing(
     assert before == after
 
 
+def test_the_same_version_with_other_workers_is_served_anew(
+    new_machine: NewMachine, two_layers: CompileResult
+) -> None:
+    machine = new_machine()
+    machine.install(two_layers.artifact, two_layers.digest)
+    response = machine.install(two_layers.artifact, two_layers.digest, scale=Scale(workers=2), id="more")
+    assert response.document["changed"] is True, response.steps
+    status = machine.send(StatusRequest(id="more-status")).document["serving"]
+    assert (status["workers"], status["batch"], status["healthy"]) == (2, 1, True)
+
+
 def test_the_status_says_that_the_server_is_healthy(
     serving: tuple[Machine, Response], two_layers: CompileResult
 ) -> None:
@@ -77,6 +90,8 @@ def test_the_status_says_that_the_server_is_healthy(
     assert status["digest"] == two_layers.digest
     assert status["healthy"] is True
     assert status["uptime_s"] >= 0
+    assert status["traffic"]["requests"] >= 1  # the golden one
+    assert (status["traffic"]["errors"], status["traffic"]["waiting"]) == (0, 0)
 
 
 def test_an_invocation_answers_like_the_model(

@@ -34,6 +34,7 @@ def _spec(directory: Path, port: int, program: str) -> ServerSpec:
         address="127.0.0.1",
         port=port,
         workers=1,
+        batch=1,
         pin=False,
         neuron=False,
     )

@@ -27,6 +27,7 @@ def _spec(version: str = "/opt/amazonei/versions/abc") -> ServerSpec:
         address="127.0.0.1",
         port=8081,
         workers=4,
+        batch=1,
         pin=True,
         neuron=True,
     )
