@@ -5,9 +5,13 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import artifacts
 from artifacts.canonical import sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _PACKAGE = Path(artifacts.__file__).parent
 # What a host needs: to open, serve and measure. The compiler and the catalogue stay at home.
@@ -33,9 +37,19 @@ def bundle_sources() -> tuple[Path, ...]:
 
 def build_bundle() -> bytes:
     """Return the zip that hosts unpack and run `python -m artifacts.serve.host` from."""
+    return _zipped(bundle_sources())
+
+
+def build_compiler() -> bytes:
+    """Return the zip with the whole package, for a host that compiles."""
+    files = (path for path in _PACKAGE.rglob("*") if path.suffix in {".py", ".toml", ".json", ".sh"})
+    return _zipped(sorted(files))
+
+
+def _zipped(sources: Iterable[Path]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for path in bundle_sources():
+        for path in sources:
             name = f"artifacts/{path.relative_to(_PACKAGE).as_posix()}"
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.external_attr = 0o100644 << 16

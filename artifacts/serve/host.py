@@ -22,6 +22,7 @@ from artifacts.serve.installation import Host
 from artifacts.serve.operations import perform
 from artifacts.serve.requests import (
     AnyRequest,
+    CompileOnHostRequest,
     InstallRequest,
     LogsRequest,
     RollbackRequest,
@@ -81,7 +82,7 @@ def respond(host: Host, request: AnyRequest, operation: str) -> tuple[dict[str, 
 @contextmanager
 def _locked(home: Path, request: AnyRequest) -> Iterator[None]:
     """Let nothing change the served version while it is used; two changes would race for the free port."""
-    if isinstance(request, StatusRequest | LogsRequest):
+    if isinstance(request, StatusRequest | LogsRequest | CompileOnHostRequest):  # hours, beside what serves
         yield
         return
     changes = isinstance(request, InstallRequest | RollbackRequest | StopRequest)

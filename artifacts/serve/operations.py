@@ -8,17 +8,21 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from artifacts.errors import BadRequest, ServeFailed
+from artifacts.serve.building import compile_here
 from artifacts.serve.client import JSON_TYPE, SAFETENSORS_TYPE
 from artifacts.serve.current import Current, clear_current, read_current, require_current
 from artifacts.serve.installation import Host, install, served_manifest
 from artifacts.serve.requests import (
     AnyRequest,
     BenchmarkRequest,
+    CompileOnHostRequest,
     InstallRequest,
     InvokeRequest,
     LogsRequest,
+    Request,
     RollbackRequest,
     StatusRequest,
+    StopRequest,
 )
 from artifacts.serve.rollback import roll_back
 from artifacts.serve.routes import PORTS
@@ -26,6 +30,8 @@ from artifacts.serve.traffic import read_traffic
 from artifacts.serve.versions import read_previous
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from artifacts.manifest import Manifest
 
 BENCHMARK_PAYLOADS = 8  # distinct inputs, so that no cache answers
@@ -33,17 +39,7 @@ BENCHMARK_PAYLOADS = 8  # distinct inputs, so that no cache answers
 
 def perform(host: Host, request: AnyRequest) -> dict[str, Any]:
     """Do what is asked and return the members of the response."""
-    if isinstance(request, InstallRequest):
-        return install(host, request)
-    if isinstance(request, InvokeRequest):
-        return invoke(host, request)
-    if isinstance(request, BenchmarkRequest):
-        return benchmark(host, request)
-    if isinstance(request, RollbackRequest):
-        return roll_back(host, request)
-    if isinstance(request, LogsRequest):
-        return logs(host, request)
-    return status(host) if isinstance(request, StatusRequest) else stop(host)
+    return _DOING[type(request)](host, request)
 
 
 def invoke(host: Host, request: InvokeRequest) -> dict[str, Any]:
@@ -166,3 +162,15 @@ def stop(host: Host) -> dict[str, Any]:
     host.supervisor.stop(current.port)
     clear_current(host.settings.home)
     return {"stopped": True, "digest": current.digest}
+
+
+_DOING: Mapping[type[Request], Callable[[Host, Any], dict[str, Any]]] = {
+    InstallRequest: install,
+    InvokeRequest: invoke,
+    BenchmarkRequest: benchmark,
+    RollbackRequest: roll_back,
+    CompileOnHostRequest: compile_here,
+    LogsRequest: logs,
+    StatusRequest: lambda host, _: status(host),
+    StopRequest: lambda host, _: stop(host),
+}

@@ -10,13 +10,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from artifacts import canonical
 from artifacts.canonical import SHA256_HEX, Fields
 from artifacts.errors import BadRequest
 from artifacts.serve.scale import Scale
 from artifacts.signature import PublicKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 OBJECT_KEY = re.compile(r"artifacts/[A-Za-z0-9/_.-]{1,200}")
@@ -36,6 +39,7 @@ class Operation(str, Enum):  # noqa: UP042 - StrEnum is Python 3.11; this file t
     STOP = "stop"
     ROLLBACK = "rollback"
     LOGS = "logs"
+    COMPILE = "compile"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +158,34 @@ class LogsRequest(Request):
         return {"operation": self.operation.value, "id": self.id, "lines": self.lines}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompileOnHostRequest(Request):
+    """Compile a model with the host's own SDK and leave the artifact in the bucket."""
+
+    operation: ClassVar[Operation] = Operation.COMPILE
+    instance_id: str  # the one host that compiles; the others of a fleet have nothing to do
+    accelerator: str
+    code: str  # SHA-256 of the bundle with the compiler
+    source: str  # SHA-256 of the archive with the model's files; empty: the model is installed on the host
+    timeout_s: int
+    compile: dict[str, Any]  # a request of `artifacts.compile`, whose paths are relative to the model's files
+    wheelhouse: str = ""
+
+    def as_document(self) -> dict[str, Any]:
+        """Return the request as JSON members."""
+        return {
+            "operation": self.operation.value,
+            "id": self.id,
+            "instance_id": self.instance_id,
+            "accelerator": self.accelerator,
+            "code": self.code,
+            "source": self.source,
+            "timeout_s": self.timeout_s,
+            "compile": self.compile,
+            "wheelhouse": self.wheelhouse,
+        }
+
+
 AnyRequest = (
     InstallRequest
     | InvokeRequest
@@ -162,6 +194,7 @@ AnyRequest = (
     | StopRequest
     | RollbackRequest
     | LogsRequest
+    | CompileOnHostRequest
 )
 
 
@@ -180,8 +213,8 @@ def parse_request(data: bytes) -> AnyRequest:
 
 def _read(operation: Operation, fields: Fields) -> AnyRequest:
     identifier = fields.text("id", IDENTIFIER)
-    if operation is Operation.INSTALL:
-        return _read_install(identifier, fields)
+    if operation in _LONG:
+        return _LONG[operation](identifier, fields)
     if operation is Operation.INVOKE:
         return InvokeRequest(id=identifier, body=fields.mapping("body"))
     if operation is Operation.BENCHMARK:
@@ -215,3 +248,22 @@ def _read_install(identifier: str, fields: Fields) -> InstallRequest:
         scale=Scale(workers=fields.integer("workers"), batch=fields.integer("batch")),
         wheelhouse=fields.text("wheelhouse", _SHA256_OR_NONE),
     )
+
+
+def _read_compile(identifier: str, fields: Fields) -> CompileOnHostRequest:
+    return CompileOnHostRequest(
+        id=identifier,
+        instance_id=fields.text("instance_id", IDENTIFIER),
+        accelerator=fields.text("accelerator", ACCELERATOR),
+        code=fields.text("code", SHA256_HEX),
+        source=fields.text("source", _SHA256_OR_NONE),
+        timeout_s=fields.integer("timeout_s"),
+        compile=fields.mapping("compile"),
+        wheelhouse=fields.text("wheelhouse", _SHA256_OR_NONE),
+    )
+
+
+_LONG: Mapping[Operation, Callable[[str, Fields], AnyRequest]] = {
+    Operation.INSTALL: _read_install,
+    Operation.COMPILE: _read_compile,
+}

@@ -31,7 +31,11 @@ class Storage:
         with tempfile.NamedTemporaryFile(prefix="amazonei-put-") as stream:
             stream.write(body)
             stream.flush()
-            self._run("put-object", "--bucket", self.bucket, "--key", key, "--body", stream.name)
+            self.put_file(key, stream.name)
+
+    def put_file(self, key: str, path: Path | str) -> None:
+        """Upload a file, of at most 5 GB."""
+        self._run("put-object", "--bucket", self.bucket, "--key", key, "--body", str(path))
 
     def fetch_verified(self, key: str, path: Path, digest: str) -> None:
         """Download an object whose SHA-256 is known; raises ServeFailed when it has another."""

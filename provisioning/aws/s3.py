@@ -135,6 +135,11 @@ class S3:
             Config=CLASSIC,
         )
 
+    @translated("s3:GetObject")
+    def download_file(self, bucket: str, key: str, path: Path) -> None:
+        """Download an object to a path in parts, or raise `NotFound`."""
+        self._client.download_file(bucket, key, str(path), Config=CLASSIC)
+
     @translated("s3:ListObjectVersions")
     def versions(self, bucket: str) -> tuple[ObjectVersion, ...]:
         """Return all versions of all objects, delete markers included."""

@@ -17,7 +17,7 @@ from provisioning.cli.wheels import gather_wheels
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
-    from artifacts.compile.request import CompileResult
+    from artifacts.compile.request import CompileRequest, CompileResult
     from artifacts.serve.scale import Scale
     from artifacts.signature import PublicKey
     from provisioning.shipping import Package
@@ -62,27 +62,33 @@ def compile_command(
     Examples:
       amazonei compile examples/digits.py:digit_classifier --input 'image=float32[1,1,8,8]:0..1' \\
           --target c7i.xlarge
-      amazonei compile ./my-bert --input 'input_ids=int64[1,128]:0..30522' --target inf2.xlarge
+      amazonei compile ./my-bert --input 'input_ids=int64[1,128]:0..30522' --target inf2.xlarge --on host
       amazonei compile ./my-bert --input 'input_ids=int64[1..4,32|64|128]:0..30522' \\
           --input 'attention_mask=int64[1..4,32|64|128]:0..2' --target c7i.xlarge
-    """
-    from artifacts.errors import BadRequest
-    from provisioning.compiling import compile_model, compile_request
 
-    if on == "host":
-        raise BadRequest(
-            "Compiling on a host is not available yet.",
-            "Compile here (--on local) where the SDK is installed.",
-        )
+    --on host sends the model's files to a host of the deployment and compiles with the SDK that is there.
+    """
+    from provisioning.compiling import compile_request
+
     key = signing_key(context, sign_key)
     request = compile_request(context.document, context.settings, model, wanted)
     with context.console.activity(f"compiling {request.model} for {request.target}"):
-        result = compile_model(request, context.console.detail)
+        result = _compile(context, request, on)
         signer = sign_result(result, key)
     for warning in result.warnings:
         context.console.warn(warning)
     document = result.as_document() | {"signer": signer}
     context.console.answer(document, lambda: _compiled_text(context, result, signer))
+
+
+def _compile(context: Context, request: CompileRequest, on: str) -> CompileResult:
+    if on == "local":
+        from provisioning.compiling import compile_model
+
+        return compile_model(request, context.console.detail)
+    from provisioning.remote_compiling import compile_on_host
+
+    return compile_on_host(open_hosts(context), request, gather_wheels(context, request.target))
 
 
 def sign_result(result: CompileResult, key: EllipticCurvePrivateKey | None) -> str | None:

@@ -113,6 +113,7 @@ class Laptop:
         env: Mapping[str, str] | None = None,
         stdin: str | None = None,
         where: Path | None = None,
+        timeout_s: float = 150,
     ) -> Finished:
         """Type a command and wait for its end; without `stdin` there is nobody at the keyboard."""
         answer = subprocess.run(
@@ -123,7 +124,7 @@ class Laptop:
             capture_output=True,
             text=True,
             check=False,
-            timeout=150,
+            timeout=timeout_s,
         )
         return Finished(answer.returncode, answer.stdout, answer.stderr)
 

@@ -48,7 +48,7 @@ def test_hosts_get_the_versions_that_the_tool_itself_is_pinned_to(family: Family
     for requirement in (*wheels.requirements, *filter(None, [wheels.torch])):
         name, version = requirement.lower().replace("_", "-").split("==")
         assert ours.get(name, version) == version, requirement
-        assert name in ours or name in {"pip", "setuptools"}, requirement
+        assert name in ours or name in {"pip", "setuptools", "tomli"}, requirement
 
 
 def test_every_family_but_the_retired_one_has_wheels_and_only_cpu_images_get_pytorch() -> None:

@@ -1,0 +1,77 @@
+"""What another user could still change on a host is followed nowhere."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from artifacts.canonical import sha256
+from artifacts.errors import BadRequest, CompileError
+from artifacts.serve import building
+from artifacts.serve.bundle import build_compiler
+from artifacts.serve.installation import Host
+from artifacts.serve.settings import HostSettings
+from artifacts.serve.storage import Storage
+from artifacts.serve.supervision import ProcessSupervisor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class OneObject(Storage):
+    """A bucket with one object in it."""
+
+    body = b""
+
+    def fetch(self, key: str, path: Path) -> None:
+        path.write_bytes(type(self).body)
+
+
+def test_a_link_or_a_pipe_in_place_of_the_artifact_is_not_read(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("of somebody else")
+    (tmp_path / "link.aei").symlink_to(secret)
+    os.mkfifo(tmp_path / "pipe.aei")
+    for name in ("link.aei", "pipe.aei", "missing.aei"):
+        with pytest.raises(CompileError):
+            building._take(tmp_path / name, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists() or (tmp_path / "copy").read_bytes() == b""
+
+
+@pytest.mark.parametrize("name", ["../out", "/etc/out", "a/../../out"])
+def test_an_archive_that_leads_out_of_its_folder_is_refused(tmp_path: Path, name: str) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(name, "x")
+    OneObject.body = packed.getvalue()
+    settings = HostSettings(
+        home=tmp_path,
+        address="127.0.0.1",
+        instance_id="i-0",
+        accelerator="inf2.xlarge",
+        emulated=True,
+        python=sys.executable,
+    )
+    host = Host(
+        settings=settings,
+        storage=OneObject("box"),
+        supervisor=ProcessSupervisor(tmp_path, tmp_path),
+        progress=lambda _: None,
+    )
+    (tmp_path / "model").mkdir()
+    with pytest.raises(BadRequest, match="outside of it"):
+        building._unpack(host, "key", sha256(OneObject.body), tmp_path / "model")
+    assert list((tmp_path / "model").iterdir()) == []
+
+
+def test_the_compiler_travels_whole_and_the_same_sources_give_the_same_bytes() -> None:
+    first = build_compiler()
+    assert first == build_compiler()
+    with zipfile.ZipFile(io.BytesIO(first)) as bundle:
+        names = set(bundle.namelist())
+    assert {"artifacts/targets.toml", "artifacts/compile/__main__.py", "artifacts/serve/host.py"} <= names
