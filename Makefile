@@ -31,6 +31,7 @@ bench: $(INSTALLED_DEV)  ## Measure what we promise about speed, against the nam
 	$(BIN)/python -m tests.bench.synth
 	$(BIN)/python -m tests.bench.compile
 	$(BIN)/python -m tests.bench.serving
+	$(BIN)/python -m tests.bench.fleet
 
 nightly: $(INSTALLED_DEV)  ## Run the long campaigns.
 	$(BIN)/python -m pytest -m nightly

@@ -21,6 +21,7 @@ ONLINE_DEADLINE_S = 5 * 60.0
 # A command becomes DeliveryTimedOut after the sum of its two time-outs; a minute more is AWS being late.
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/monitor-commands.html
 GRACE_S = 60.0
+OVERSHOOT = 0.08  # how late the end of a command may be seen, as a share of what it took
 STDERR_LINES = 15
 STDERR_HOSTS = 3  # whole error output costs a call per host; a fleet fails for one reason
 UNSENT = "Unsent"  # ours: the command was over before this host's turn came
@@ -231,7 +232,13 @@ def _wait_for_end(wait: _Wait, command: HostCommand, clock: Clock) -> None:
     """Wait until every host is done; past the deadline, cancel what is still going and say so."""
     deadline_s = command.delivery_s(wait.hosts) + command.execution_timeout_s + GRACE_S
     try:
-        wait_for(wait.look, deadline_s=deadline_s, clock=clock, on_heartbeat=wait.heartbeat)
+        wait_for(
+            wait.look,
+            deadline_s=deadline_s,
+            clock=clock,
+            on_heartbeat=wait.heartbeat,
+            overshoot=OVERSHOOT,
+        )
     except DeadlinePassed:
         wait.cancel()
         raise CommandFailed(

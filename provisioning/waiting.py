@@ -60,11 +60,14 @@ def wait_for(
     deadline_s: float,
     clock: Clock,
     on_heartbeat: Callable[[float], None] | None = None,
+    overshoot: float | None = None,
 ) -> T:
     """Look again and again until the answer is not None, and return it.
 
     The pauses grow with full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
-    `on_heartbeat` is called every `HEARTBEAT_S` with the seconds waited so far. Raises `DeadlinePassed`.
+    With `overshoot`, no pause is longer than that share of what was waited so far, so the answer is at
+    most that much late. `on_heartbeat` is called every `HEARTBEAT_S` with the seconds waited.
+    Raises `DeadlinePassed`.
     """
     started = clock.monotonic()
     next_heartbeat = started + HEARTBEAT_S
@@ -76,7 +79,10 @@ def wait_for(
         if on_heartbeat is not None and now >= next_heartbeat:
             on_heartbeat(now - started)
             next_heartbeat = now + HEARTBEAT_S
-        pause = clock.uniform(ceiling / 10, ceiling)
+        longest = ceiling
+        if overshoot is not None:
+            longest = min(ceiling, max(FIRST_PAUSE_S, overshoot * (now - started)))
+        pause = clock.uniform(longest / 10, longest)
         clock.sleep(min(pause, started + deadline_s - now))
         ceiling = min(2 * ceiling, LONGEST_PAUSE_S)
     return answer

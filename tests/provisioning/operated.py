@@ -70,7 +70,7 @@ class World:
         self.declared.ec2.declare_host("i-1", TAGS)
         self.calls = self.with_hosts()
 
-    def with_hosts(self) -> HostCalls:
+    def with_hosts(self, clock: StillClock | None = None) -> HostCalls:
         """Return the collaborators for the hosts that are declared now."""
         deployment = Deployment(
             name="demo",
@@ -82,7 +82,7 @@ class World:
         return HostCalls(
             aws=self.declared.aws,
             deployment=deployment,
-            clock=StillClock(),
+            clock=clock or StillClock(),
             say=self.said.append,
             emulated=True,
         )
