@@ -16,6 +16,7 @@ from artifacts.errors import ArtifactRefused, BadRequest
 from artifacts.specs import TensorSpec
 
 FORMAT = "amazonei-artifact/2"
+_FLAG = re.compile(r"[a-z][a-z0-9-]{0,60}=[A-Za-z0-9_.-]{1,40}")
 _PLAIN = re.compile(r"[A-Za-z0-9_.+/-]{1,100}")
 
 
@@ -52,17 +53,22 @@ class Toolchain:
     python: str  # major.minor
     compiler: str
     compiler_version: str
+    flags: tuple[str, ...] = ()  # name=value, as they were said to the compiler
 
     def as_document(self) -> dict[str, Any]:
-        """Return the versions as JSON members."""
-        return asdict(self)
+        """Return the versions as JSON members, and what was said to the compiler if anything was."""
+        document: dict[str, Any] = asdict(self) | {"flags": list(self.flags)}
+        return document if self.flags else {name: document[name] for name in document if name != "flags"}
 
     @classmethod
     def from_document(cls, value: object) -> Toolchain:
         """Read what `as_document` wrote; raises BadRequest."""
         fields = Fields(value, "toolchain")
         names = ("torch", "python", "compiler", "compiler_version")
-        toolchain = cls(**{name: fields.text(name, _PLAIN) for name in names})
+        flags = fields.optional_array("flags")
+        if not all(isinstance(flag, str) and _FLAG.fullmatch(flag) for flag in flags):
+            raise BadRequest("'flags' of the toolchain holds something other than name=value.")
+        toolchain = cls(**{name: fields.text(name, _PLAIN) for name in names}, flags=flags)
         fields.finish()
         return toolchain
 

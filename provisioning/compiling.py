@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from artifacts.compile.flags import FLAGS, check_flags, written
 from artifacts.compile.request import CompileRequest, CompileResult, Lanes, Method
 from artifacts.errors import (
     AmazoneiError,
@@ -149,13 +150,15 @@ def compile_request(
     section |= {key: value for key, value in given.items() if value is not None}
     config = parse_model({"model": section})
     target = find(wanted["target"] or _first_target(document)).name
-    padded(
-        parse_specs(config.inputs), parse_pads(config.pads)
-    )  # seconds before the compiler's process would say the same
+    # Seconds before the compiler's process would say the same.
+    padded(parse_specs(config.inputs), parse_pads(config.pads))
+    flags = _flags(document, target, wanted)
+    check_flags(flags, find(target))
     return CompileRequest(
         model=config.source,
         inputs=config.inputs,
         pads=config.pads,
+        flags=written(flags),
         target=target,
         method=Method(config.method),
         atol=config.atol,
@@ -165,6 +168,19 @@ def compile_request(
         lanes=Lanes(config.lanes or ("quick" if settings.emulated else "all")),
         cache=not wanted.get("no_cache"),
     )
+
+
+def _flags(document: Mapping[str, Any], target: str, wanted: Mapping[str, Any]) -> dict[str, str]:
+    """Return what was typed for the Neuron compiler over what the target's table says."""
+    rows = [row for row in document.get("targets") or [] if isinstance(row, dict)]
+    filed: object = next((row.get("compiler", {}) for row in rows if row.get("accelerator") == target), {})
+    if not isinstance(filed, dict):
+        raise BadRequest(
+            "'compiler' of a target is not a table.", 'Write compiler = { auto-cast = "matmult" }.'
+        )
+    typed = {name: wanted.get(name.replace("-", "_")) for name in FLAGS}
+    said = filed | {name: value for name, value in typed.items() if value is not None}
+    return {name: str(value).lower() for name, value in said.items()}
 
 
 def _first_target(document: Mapping[str, Any]) -> str:

@@ -39,7 +39,7 @@ KNOWN_KEYS: Mapping[str, tuple[str, ...]] = {
     ),
     "network": ("vpc_id", "subnet_ids", "route_table_ids", "endpoints"),
     "identity": ("permissions_boundary", "role_path"),
-    "targets": ("accelerator", "instance_type", "count", "spot", "capacity_reservation"),
+    "targets": ("accelerator", "instance_type", "count", "spot", "capacity_reservation", "compiler"),
 }
 
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from artifacts.compile.flags import PIPELINE_CORES
 from artifacts.compile.foreign import user_code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import torch
@@ -42,6 +43,21 @@ class NeuronOptions:
     fp32_cast: Fp32Cast = Fp32Cast.MATMULT
     dynamic_batch: bool = False  # the program then takes any batch; its first dimension must be the batch
     pipeline: bool = False  # spread the layers over cores, weights in their caches
+    pipeline_cores: int = 0  # over so many; 0: by AWS's rule
+    separate_weights: bool | None = None  # None: where they are too large to embed
+
+    @classmethod
+    def of(cls, flags: Mapping[str, str]) -> NeuronOptions:
+        """Return the choices that checked flags (`artifacts.compile.flags`) name."""
+        cores = int(flags.get(PIPELINE_CORES, "1"))
+        separate = flags.get("separate-weights")
+        return cls(
+            fp32_cast=Fp32Cast(flags.get("fp32-cast", "matmult")),
+            dynamic_batch=flags.get("dynamic-batch-size") == "true",
+            pipeline=cores > 1,
+            pipeline_cores=cores,
+            separate_weights=None if separate is None else separate == "true",
+        )
 
 
 class TorchNeuron(Protocol):
@@ -72,13 +88,15 @@ def trace_options(model: torch.nn.Module, work_directory: Path, options: NeuronO
     weights = sum(tensor.numel() for tensor in model.parameters())
     compiler = ["--fp32-cast", options.fp32_cast.value]
     if options.pipeline:
-        compiler += ["--neuroncore-pipeline-cores", str(pipeline_cores(weights))]
+        cores = options.pipeline_cores or pipeline_cores(weights)
+        compiler += [f"--{PIPELINE_CORES}", str(cores)]
+    separate = options.separate_weights
     return {
         "compiler_args": compiler,
         "compiler_workdir": str(work_directory),
         "fallback": True,
         "dynamic_batch_size": options.dynamic_batch,
-        "separate_weights": weight_bytes > _EMBEDDED_BYTES,
+        "separate_weights": weight_bytes > _EMBEDDED_BYTES if separate is None else separate,
         "strict": False,
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from artifacts.compile.fit import refuse_misfit
 from artifacts.compile.generalisation import erased_by, refuse_unproven
 from artifacts.compile.parity import EXAMPLE_SEED, check
 from artifacts.compile.placement import (
+    LEAST_SHARE,
     Placement,
     operator_count,
     placement,
@@ -27,7 +28,7 @@ from artifacts.serve.sampling import sample
 from artifacts.targets import Compiler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from artifacts.compile.parity import Case
     from artifacts.compile.subject import Subject
@@ -50,6 +51,7 @@ class NeuronJob:
     directory: Path
     progress: Callable[[str], None]
     device: bool  # whether this machine can run the program
+    flags: Mapping[str, str] = field(default_factory=dict)  # of artifacts.compile.flags, checked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +77,16 @@ def compile_neuron_program(job: NeuronJob) -> NeuronProgram:
     module = _compiled(job)
     found = placement(module, operators)
     job.progress(f"{found.share:.0%} of the operators are on Neuron, in {found.segments} part(s)")
-    refuse_fallback(found)
+    refuse_fallback(found, _least_share(job))
     parity, note = _parity(job, module)
     return NeuronProgram(module=module, placement=found, parity=parity, note=note)
+
+
+def _least_share(job: NeuronJob) -> float:
+    """Return the share of operators that must be on the device: what was asked for, else the gate's."""
+    if job.target.compiler is Compiler.TORCH_NEURON:
+        return LEAST_SHARE
+    return neuronx.NeuronXOptions.of(job.flags).support_threshold
 
 
 def _operators(job: NeuronJob) -> int:
@@ -99,14 +108,14 @@ def _compiled(job: NeuronJob) -> torch.jit.ScriptModule:
     example = job.subject.arguments(sample(job.subject.inputs, EXAMPLE_SEED))
     if job.target.compiler is Compiler.TORCH_NEURON:
         job.progress(neuron.analyze(job.sdk, job.subject, example))
-        options = neuron.trace_options(job.subject.model, job.directory, neuron.NeuronOptions())
+        options = neuron.trace_options(job.subject.model, job.directory, neuron.NeuronOptions.of(job.flags))
         return neuron.compile_program(job.sdk, job.subject, example, options)
     return _compiled_whole_or_in_parts(job, example)
 
 
 def _compiled_whole_or_in_parts(job: NeuronJob, example: tuple[torch.Tensor, ...]) -> torch.jit.ScriptModule:
     """Compile for Inf2 or Trn; what the device does not know goes to the CPU, as far as the gate allows."""
-    choices = neuronx.NeuronXOptions()
+    choices = neuronx.NeuronXOptions.of(job.flags)
     kind = job.target.instance_type or job.target.name
     options = neuronx.trace_options(kind, job.directory, choices)
     try:

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from artifacts.compile.flags import INLINE_WEIGHTS
 from artifacts.compile.foreign import user_code
+from artifacts.compile.placement import LEAST_SHARE
 from artifacts.errors import BadRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import torch
@@ -47,8 +49,30 @@ class NeuronXOptions:
 
     auto_cast: AutoCast = AutoCast.NONE
     auto_cast_type: AutoCastType = AutoCastType.BF16
-    support_threshold: float = 0.9  # of the model's operators on the device; neuronx's own default is 0.5
-    partitioned: bool = False  # may leave operators on the host's CPU, down to the threshold
+    support_threshold: float = (
+        LEAST_SHARE  # of the model's operators on the device; neuronx's own default is 0.5
+    )
+    min_subgraph_size: int = -1  # operators; -1: any
+    max_subgraph_count: int = -1  # parts on the device; -1: any
+    optlevel: int = 2
+    model_type: str = "generic"
+    inline_weights: bool = True  # in the compiled program; else a host puts them on its device when it loads
+    cpu_backend: bool = True  # compiles where there is no device, and where there is one just as well
+
+    @classmethod
+    def of(cls, flags: Mapping[str, str]) -> NeuronXOptions:
+        """Return the choices that checked flags (`artifacts.compile.flags`) name."""
+        return cls(
+            auto_cast=AutoCast(flags.get("auto-cast", "none")),
+            auto_cast_type=AutoCastType(flags.get("auto-cast-type", "bf16")),
+            support_threshold=float(flags.get("model-support-percentage-threshold", LEAST_SHARE)),
+            min_subgraph_size=int(flags.get("min-subgraph-size", "-1")),
+            max_subgraph_count=int(flags.get("max-subgraph-count", "-1")),
+            optlevel=int(flags.get("optlevel", "2")),
+            model_type=flags.get("model-type", "generic"),
+            inline_weights=flags.get(INLINE_WEIGHTS) != "false",
+            cpu_backend=flags.get("cpu-backend") != "false",
+        )
 
 
 class TorchNeuronX(Protocol):
@@ -78,6 +102,10 @@ def compiler_arguments(instance_type: str, options: NeuronXOptions) -> str:
     arguments = ["--target", compiler_target(instance_type), "--auto-cast", options.auto_cast.value]
     if options.auto_cast is not AutoCast.NONE:
         arguments += ["--auto-cast-type", options.auto_cast_type.value]
+    if options.optlevel != 2:
+        arguments += ["--optlevel", str(options.optlevel)]
+    if options.model_type != "generic":
+        arguments += ["--model-type", options.model_type]
     return " ".join(arguments)
 
 
@@ -86,13 +114,18 @@ def trace_options(instance_type: str, work_directory: Path, options: NeuronXOpti
     return {
         "compiler_args": compiler_arguments(instance_type, options),
         "compiler_workdir": str(work_directory),
-        "cpu_backend": True,  # compiles where there is no device, and where there is one just as well
+        "cpu_backend": options.cpu_backend,
+        "inline_weights_to_neff": options.inline_weights,
     }
 
 
 def partitioner_options(options: NeuronXOptions) -> dict[str, Any]:
     """Return the keyword arguments of torch_neuronx.PartitionerConfig."""
-    return {"model_support_percentage_threshold": options.support_threshold}
+    return {
+        "model_support_percentage_threshold": options.support_threshold,
+        "min_subgraph_size": options.min_subgraph_size,
+        "max_subgraph_count": options.max_subgraph_count,
+    }
 
 
 def compile_program(

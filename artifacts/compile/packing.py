@@ -43,6 +43,7 @@ class Label:
     compiler: str
     compiler_version: str
     requires: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
 
 
 def pack_program(
@@ -76,6 +77,7 @@ def _toolchain(label: Label) -> Toolchain:
         python=f"{sys.version_info.major}.{sys.version_info.minor}",
         compiler=label.compiler,
         compiler_version=label.compiler_version,
+        flags=label.flags,
     )
 
 

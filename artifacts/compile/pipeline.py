@@ -16,6 +16,7 @@ from artifacts.compile.contender import Trial
 from artifacts.compile.cuda import missing_gpu
 from artifacts.compile.dummies import padding
 from artifacts.compile.elastic_inference import crossing_warnings
+from artifacts.compile.flags import check_flags, parse_flags
 from artifacts.compile.lanes import Course
 from artifacts.compile.loading import artifact_name, load_model
 from artifacts.compile.neuron_programs import NeuronJob, compile_neuron_program, device_present
@@ -72,6 +73,7 @@ def compile_model(request: CompileRequest, progress: Progress, memory: Memory | 
     """Return the artifact of the fastest lane that answers like the eager model."""
     memory = memory or Memory()
     target = find(request.target)
+    check_flags(parse_flags(request.flags), target)
     specs = parse_specs(request.inputs)
     _refuse_missing_toolchain(request, target)
     torch.set_num_threads(1)  # timings and repeatability are stated for one thread
@@ -230,6 +232,7 @@ def _build_for_neuron(job: Job, subject: Subject, cases: tuple[Case, ...]) -> Bu
             directory=job.scratch / "neuron",
             progress=job.progress,
             device=device_present(),
+            flags=parse_flags(job.request.flags),
         )
     )
     program = job.scratch / "neuron.pt"
@@ -238,7 +241,10 @@ def _build_for_neuron(job: Job, subject: Subject, cases: tuple[Case, ...]) -> Bu
     reason = f"{placed}; {made.note}" if made.note else placed
     return Build(
         program=program,
-        label=_label(job, lane, TORCHSCRIPT, NO_PREPARATION, str(getattr(sdk, "__version__", "unknown"))),
+        label=replace(
+            _label(job, lane, TORCHSCRIPT, NO_PREPARATION, str(getattr(sdk, "__version__", "unknown"))),
+            flags=job.request.flags,
+        ),
         parity=made.parity,
         lanes=(LaneReport(lane=lane, ms=None, passed=made.parity.passed, reason=reason),),
         warnings=(f"{lane}: {made.note}.",) if made.note else (),

@@ -44,6 +44,7 @@ class CompileRequest:
     name: str = ""  # empty: derived from the model
     lanes: Lanes = Lanes.QUICK
     pads: tuple[str, ...] = ()  # name=value: what inputs are filled up with to the next length
+    flags: tuple[str, ...] = ()  # name=value, of artifacts.compile.flags: said to a Neuron compiler
     cache: bool = True  # an unchanged compile may be taken from the cache
 
     def to_json(self) -> bytes:
@@ -60,6 +61,7 @@ class CompileRequest:
                 "name": self.name,
                 "lanes": self.lanes.value,
                 "pads": list(self.pads),
+                "flags": list(self.flags),
                 "cache": self.cache,
             }
         )
@@ -79,6 +81,7 @@ class CompileRequest:
             name=fields.text("name"),
             lanes=_lanes(fields.text("lanes")),
             pads=tuple(str(pad) for pad in fields.array("pads")),
+            flags=tuple(str(flag) for flag in fields.array("flags")),
             cache=fields.boolean("cache"),
         )
         fields.finish()

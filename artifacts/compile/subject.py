@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,9 +21,6 @@ from artifacts.specs import TensorSpec
 if TYPE_CHECKING:
     from artifacts.compile.watching import Decision
     from artifacts.serve.sampling import Tensors
-
-
-_SETTINGS = frozenset({"bool", "int", "float", "str"})
 
 
 class Flat(torch.nn.Module):
@@ -117,10 +114,14 @@ def _bind(model: torch.nn.Module, specs: tuple[TensorSpec, ...]) -> Bound:
     """Return the specs in calling order, the keywords to call with, and why scripting is impossible."""
     parameters = _parameters(model)
     by_name = {spec.name: spec for spec in specs}
-    if parameters is None or not set(by_name) & set(parameters):
+    if parameters is None:
         return specs, (), ""
-    _refuse_settings(model, by_name)
+    if not set(by_name) & set(parameters):
+        _refuse_settings(model, tuple(parameters)[: len(specs)])
+        return specs, (), ""
     unknown = sorted(set(by_name) - set(parameters))
+    if not unknown:
+        _refuse_settings(model, by_name)
     missing = [name for name, required in parameters.items() if required and name not in by_name]
     if unknown or missing:
         raise BadRequest(
@@ -151,20 +152,31 @@ def _parameters(model: torch.nn.Module) -> dict[str, bool] | None:
     return {parameter.name: parameter.default is inspect.Parameter.empty for parameter in named}
 
 
-def _refuse_settings(model: torch.nn.Module, given: Mapping[str, TensorSpec]) -> None:
-    """Raise CompileError for a required argument of forward that is declared to be no tensor."""
+def _refuse_settings(model: torch.nn.Module, given: Collection[str]) -> None:
+    """Raise CompileError for a required argument of forward that is not declared to be a tensor."""
     if isinstance(model, torch.jit.ScriptModule):
         return
     for parameter in inspect.signature(model.forward).parameters.values():
-        declared = str(getattr(parameter.annotation, "__name__", parameter.annotation))
         required = parameter.default is inspect.Parameter.empty and parameter.name not in given
-        if required and declared in _SETTINGS:
-            code = inspect.unwrap(model.forward).__code__
-            raise CompileError(
-                f"forward takes {parameter.name}: {declared}, and an artifact takes tensors only.",
-                f"Fix it in a wrapper module, or give it a default. See "
-                f"{shown(Path(code.co_filename), code.co_firstlineno)}.",
-            )
+        named = parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        if required and named and "Tensor" not in str(parameter.annotation):
+            raise _setting(model, parameter)
+
+
+def _setting(model: torch.nn.Module, parameter: inspect.Parameter) -> CompileError:
+    code = inspect.unwrap(model.forward).__code__
+    place = shown(Path(code.co_filename), code.co_firstlineno)
+    remedy = f"Fix it in a wrapper module, or give it a default. See {place}."
+    if parameter.annotation is inspect.Parameter.empty:
+        name = parameter.name
+        return CompileError(
+            f"forward takes {name}, for which no SPEC is given, and does not say that it is a tensor.",
+            f"If it is one, pass --input '{name}=dtype[shape]'. If not: {remedy[0].lower()}{remedy[1:]}",
+        )
+    declared = getattr(parameter.annotation, "__name__", parameter.annotation)
+    return CompileError(
+        f"forward takes {parameter.name}: {declared}, and an artifact takes tensors only.", remedy
+    )
 
 
 def _describe(answer: object) -> tuple[TensorSpec, ...]:

@@ -21,6 +21,7 @@ from artifacts.serve.fitting import (
     sizes_of,
     stacked,
 )
+from artifacts.serve.neuron import onto_device
 from artifacts.serve.processor import processor_features, refuse_unfit
 from artifacts.serve.program import ELASTIC_INFERENCE, flatten, open_program
 from artifacts.serve.sampling import dtype_name, sample, torch_dtype
@@ -30,6 +31,7 @@ from artifacts.specs import batch_axis
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+    from types import ModuleType
 
     from artifacts.serve.sampling import Tensors
     from artifacts.specs import TensorSpec
@@ -127,35 +129,36 @@ def load(directory: Path, threads: int) -> Handler:
     """Open an unpacked version with this many intra-op threads."""
     torch.set_num_threads(threads)
     manifest = Manifest.from_json((directory / MANIFEST_NAME).read_bytes())
-    _import_runtime(manifest)
+    runtime = _import_runtime(manifest)
     refuse_unfit(manifest, processor_features(), str(torch.__version__))
-    return Handler(manifest, open_programs(directory, manifest))
+    return Handler(manifest, open_programs(directory, manifest, runtime))
 
 
-def open_programs(directory: Path, manifest: Manifest) -> dict[str, Callable[..., Any]]:
+def open_programs(directory: Path, manifest: Manifest, runtime: Any) -> dict[str, Callable[..., Any]]:
     """Open the programs of an unpacked version, by bucket."""
     return {
         bucket_key(manifest.inputs, bucket): _opened(
-            directory / program_name(manifest.inputs, bucket), manifest
+            directory / program_name(manifest.inputs, bucket), manifest, runtime
         )
         for bucket in buckets(manifest.inputs)
     }
 
 
-def _opened(path: Path, manifest: Manifest) -> Callable[..., Any]:
+def _opened(path: Path, manifest: Manifest, runtime: Any) -> Callable[..., Any]:
     program = open_program(path, manifest.program, manifest.preparation)
     if manifest.program == ELASTIC_INFERENCE:
         return attach(program, torch, installed_torcheia())
+    onto_device(program, manifest, runtime)
     return program
 
 
-def _import_runtime(manifest: Manifest) -> None:
+def _import_runtime(manifest: Manifest) -> ModuleType | None:
     """Import the library that registers a Neuron program's operators with torch."""
     runtime = _RUNTIMES.get(manifest.toolchain.compiler)
     if runtime is None:
-        return
+        return None
     try:
-        importlib.import_module(runtime)
+        return importlib.import_module(runtime)
     except ImportError as error:
         raise ServeFailed(
             f"This host's Python has no {runtime}, which runs {manifest.lane} programs.",

@@ -16,6 +16,7 @@ from typing import Any
 from mosec import Server
 
 from artifacts.serve.current import read_current
+from artifacts.serve.neuron import visible_cores
 from artifacts.serve.routes import REQUEST_TIMEOUT_MS, ROUTE
 from artifacts.serve.worker import (
     BATCH_VARIABLE,
@@ -64,7 +65,7 @@ def worker_environments(options: argparse.Namespace, cpus: list[int]) -> list[di
         if options.pin:
             own[CPU_VARIABLE] = str(cpus[index % len(cpus)])
         if options.neuron:
-            own["NEURON_RT_VISIBLE_CORES"] = str(index)
+            own["NEURON_RT_VISIBLE_CORES"] = visible_cores(index, options.neuron)
         environments.append(own)
     return environments
 
@@ -76,7 +77,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, required=True)
     parser.add_argument("--batch", type=int, default=0, help="requests at once; 0: what the model takes")
     parser.add_argument("--pin", action="store_true", help="bind each worker to a CPU of its own")
-    parser.add_argument("--neuron", action="store_true", help="give each worker a NeuronCore of its own")
+    parser.add_argument(
+        "--neuron", type=int, default=0, help="give each worker so many NeuronCores of its own"
+    )
     parser.add_argument("--port", type=int, required=True)
     # mosec reads the command line too, and for itself.
     options, _ = parser.parse_known_args()

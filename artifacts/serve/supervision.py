@@ -35,7 +35,7 @@ class ServerSpec:
     workers: int
     batch: int
     pin: bool
-    neuron: bool
+    neuron: int  # NeuronCores of each worker; 0: there are none
 
     def command(self) -> list[str]:
         """Return the command line."""
@@ -43,7 +43,11 @@ class ServerSpec:
         command += ["--version-directory", str(self.version), "--workers", str(self.workers)]
         command += ["--batch", str(self.batch)]
         command += mosec_options(self.address, self.port)
-        return [*command, *(["--pin"] if self.pin else []), *(["--neuron"] if self.neuron else [])]
+        return [
+            *command,
+            *(["--pin"] if self.pin else []),
+            *(["--neuron", str(self.neuron)] if self.neuron else []),
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

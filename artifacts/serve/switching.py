@@ -9,6 +9,7 @@ from artifacts.errors import ServeFailed
 from artifacts.serve.client import SAFETENSORS_TYPE
 from artifacts.serve.current import Current, read_current, switch_current
 from artifacts.serve.environments import keep_environments, point_environment
+from artifacts.serve.neuron import cores_of_a_worker
 from artifacts.serve.routes import PORTS
 from artifacts.serve.supervision import ServerSpec
 from artifacts.serve.versions import Previous, keep_versions, note_previous, read_previous, version_directory
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from artifacts.serve.scale import Scale
 
 _POLL_S = 0.1
-_NEURON = frozenset({"torch-neuron", "torch-neuronx"})
 
 
 def serve_version(host: Host, manifest: Manifest, scale: Scale, request_id: str, python: str = "") -> Current:
@@ -86,7 +86,7 @@ def _start(host: Host, new: Current, manifest: Manifest) -> None:
         batch=new.batch,
         # Emulated hosts share one machine, where pinning would put them all on the same core.
         pin=not emulated,
-        neuron=not emulated and manifest.toolchain.compiler in _NEURON,
+        neuron=0 if emulated else cores_of_a_worker(manifest),
     )
     try:
         host.supervisor.start(spec)

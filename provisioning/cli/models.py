@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from provisioning.cli.flags import compiler_flags
 from provisioning.cli.keys import public_key_option, required_signer, sign_key_option, signing_key
 from provisioning.cli.options import Context, shared_options
 from provisioning.cli.session import open_hosts
@@ -50,6 +51,7 @@ ARTIFACT = click.Path(path_type=Path, dir_okay=False)
 @click.option("--no-cache", is_flag=True, help="Compile again although nothing changed.")
 @click.option("--on", type=click.Choice(["local", "host"]), default="local", help="Where to compile.")
 @sign_key_option
+@compiler_flags
 @shared_options
 def compile_command(
     context: Context, *, model: str | None, on: str, sign_key: Path | None, **wanted: Any

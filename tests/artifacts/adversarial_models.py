@@ -214,6 +214,16 @@ class TakesASetting(nn.Module):
         return x * 2 if double else x
 
 
+class TakesSomething(nn.Module):
+    def forward(self, x: torch.Tensor, scale):  # type: ignore[no-untyped-def]
+        return x * scale
+
+
+class TakesChoices(nn.Module):
+    def forward(self, x: torch.Tensor, which: list[int]) -> torch.Tensor:
+        return x[:, which]
+
+
 class TakesADefault(nn.Module):
     def forward(self, x: torch.Tensor, scale: float = 3.0) -> torch.Tensor:
         return x * scale

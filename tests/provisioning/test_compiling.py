@@ -38,6 +38,24 @@ def test_the_file_says_what_to_compile_for_its_first_target() -> None:
     assert (made.target, made.out_dir, made.stand_in) == ("c7i.xlarge", SETTINGS.work_dir, False)
 
 
+def test_each_target_has_compiler_flags_of_its_own_and_what_is_typed_beats_them() -> None:
+    targets = [
+        {"accelerator": "inf1.xlarge", "compiler": {"neuroncore-pipeline-cores": 4}},
+        {"accelerator": "inf2.xlarge", "compiler": {"auto-cast": "all", "cpu-backend": False}},
+    ]
+    document = FILED | {"targets": targets}
+    assert request_of(document).flags == ("neuroncore-pipeline-cores=4",)
+    assert request_of(document, target="inf2.xlarge", auto_cast="matmult").flags == (
+        "auto-cast=matmult",
+        "cpu-backend=false",
+    )
+    assert request_of(document, target="c7i.xlarge").flags == ()
+    with pytest.raises(BadRequest, match="auto-cast is for torch-neuronx"):
+        request_of(document, target="inf1.xlarge", auto_cast="matmult")
+    with pytest.raises(BadRequest, match="not a table"):
+        request_of(FILED | {"targets": [{"accelerator": "inf2.xlarge", "compiler": "fast"}]})
+
+
 def test_what_is_typed_beats_the_file() -> None:
     made = request_of(FILED, inputs=("int64[2]",), atol=0.1, method="script", target="m5.xlarge")
     assert (made.inputs, made.atol, made.method.value, made.target) == (

@@ -111,6 +111,7 @@ class DocumentedTorchNeuronX:
         self.calls: list[dict[str, Any]] = []
         self._neuron = DocumentedTorchNeuron(on_host=on_host, drift=drift)
         self._whole = whole
+        self.inlined: bool | None = None
 
     def PartitionerConfig(  # noqa: N802 - AWS's own
         self,
@@ -120,6 +121,7 @@ class DocumentedTorchNeuronX:
         max_subgraph_count: int = -1,
         ops_to_partition: Any = None,
     ) -> dict[str, Any]:
+        self.partitions = (min_subgraph_size, max_subgraph_count)
         return {"threshold": model_support_percentage_threshold}
 
     def trace(
@@ -138,6 +140,7 @@ class DocumentedTorchNeuronX:
         self.calls.append(
             {"compiler_args": compiler_args, "cpu_backend": cpu_backend, "partitioner": partitioner_config}
         )
+        self.inlined = inline_weights_to_neff
         if not self._whole and partitioner_config is None:
             raise RuntimeError("neuronx-cc has no operator aten::special_thing")
         return self._neuron._placed(func, example_inputs)

@@ -104,6 +104,8 @@ def test_what_can_be_compiled_answers_like_the_model_on_inputs_nobody_tried(
         ("StuckInTraining", "Dropout, StuckInTraining stays in training mode", ""),
         ("OnAnotherDevice", "CUDA", 'device="cuda"'),
         ("TakesASetting", "forward takes double: bool", "double: bool"),
+        ("TakesSomething", "forward takes scale, for which no SPEC is given", "x: torch.Tensor, scale)"),
+        ("TakesChoices", "forward takes which: list[int]", "which: list[int]"),
         ("Noise", "draws random numbers with aten.randn_like", "torch.randn_like(x)"),
     ],
 )
@@ -116,6 +118,22 @@ def test_what_cannot_be_compiled_ends_with_the_reason_and_the_line(
     assert reason in refused.value.message
     if line:
         assert _line(line) in f"{refused.value.message} {refused.value.hint}"
+
+
+def test_inputs_without_names_leave_the_same_argument_out(compiled: Callable[..., CompileResult]) -> None:
+    with pytest.raises(CompileError, match="forward takes scale, for which no SPEC is given"):
+        compiled("TakesSomething", "float32[1,4]")
+
+
+def test_a_name_that_forward_does_not_have_is_a_bad_request(compiled: Callable[..., CompileResult]) -> None:
+    request = CompileRequest(
+        model=f"{MODELS}:TakesSomething",
+        inputs=("x=float32[1,4]", "scael=float32[1]"),
+        target="c7i.xlarge",
+        out_dir=MODELS.parent,
+    )
+    with pytest.raises(BadRequest, match="it has no scael"):
+        compile_model(request, progress=lambda _: None)
 
 
 def test_the_control_flow_of_a_sub_module_is_scripted_and_the_rest_is_traced(

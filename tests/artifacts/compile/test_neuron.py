@@ -33,6 +33,7 @@ def build(tmp_path: Path) -> Callable[..., NeuronProgram]:
         spec: str = "x=float32[1,4]",
         *,
         device: bool = False,
+        flags: dict[str, str] | None = None,
     ) -> NeuronProgram:
         subject, cases = examine(prepare_subject(load_model(model).module, parse_specs((spec,))))
         job = NeuronJob(
@@ -44,6 +45,7 @@ def build(tmp_path: Path) -> Callable[..., NeuronProgram]:
             directory=tmp_path,
             progress=lambda _: None,
             device=device,
+            flags=flags or {},
         )
         return compile_neuron_program(job)
 
@@ -103,6 +105,47 @@ def test_what_does_not_compile_whole_is_partitioned_down_to_the_gates_own_thresh
     sdk = doubles.DocumentedTorchNeuronX(whole=False)
     build(sdk, "inf2.xlarge")
     assert [call["partitioner"] for call in sdk.calls] == [None, {"threshold": 0.9}]
+
+
+def test_what_is_said_to_neuronx_reaches_it(build: Callable[..., NeuronProgram]) -> None:
+    sdk = doubles.DocumentedTorchNeuronX(whole=False, on_host=1)
+    flags = {
+        "auto-cast": "matmult",
+        "auto-cast-type": "fp16",
+        "optlevel": "3",
+        "model-type": "transformer",
+        "cpu-backend": "false",
+        "inline-weights-to-neff": "false",
+        "model-support-percentage-threshold": "0.5",
+        "min-subgraph-size": "2",
+        "max-subgraph-count": "4",
+    }
+    made = build(sdk, "inf2.xlarge", flags=flags)
+    assert sdk.calls[-1] == {
+        "compiler_args": "--target inf2 --auto-cast matmult --auto-cast-type fp16 --optlevel 3 "
+        "--model-type transformer",
+        "cpu_backend": False,
+        "partitioner": {"threshold": 0.5},
+    }
+    assert sdk.inlined is False
+    assert sdk.partitions == (2, 4)
+    assert 0.5 < made.placement.share < 0.9  # the gate yields to the threshold that was asked for
+
+
+def test_what_is_said_to_torch_neuron_reaches_it(build: Callable[..., NeuronProgram]) -> None:
+    sdk = doubles.DocumentedTorchNeuron()
+    flags = {
+        "fp32-cast": "all-fp16",
+        "dynamic-batch-size": "true",
+        "separate-weights": "true",
+        "neuroncore-pipeline-cores": "8",
+    }
+    build(sdk, "inf1.6xlarge", flags=flags)
+    assert sdk.calls[1][1] == {
+        "compiler_args": ["--fp32-cast", "all-fp16", "--neuroncore-pipeline-cores", "8"],
+        "dynamic_batch_size": True,
+        "separate_weights": True,
+    }
 
 
 def test_a_model_with_a_branch_is_refused_because_neuron_takes_traces_only(

@@ -8,7 +8,7 @@ from artifacts.serve.routes import mosec_options
 from artifacts.serve.server import worker_environments
 
 
-def _options(*, pin: bool = False, neuron: bool = False) -> argparse.Namespace:
+def _options(*, pin: bool = False, neuron: int = 0) -> argparse.Namespace:
     return argparse.Namespace(version_directory=Path("/v"), workers=3, batch=0, pin=pin, neuron=neuron)
 
 
@@ -26,8 +26,10 @@ def test_pinned_workers_go_round_the_cpus_that_may_be_used() -> None:
 
 
 def test_each_neuron_worker_sees_a_core_of_its_own() -> None:
-    environments = worker_environments(_options(neuron=True), cpus=[0])
+    environments = worker_environments(_options(neuron=1), cpus=[0])
     assert [e["NEURON_RT_VISIBLE_CORES"] for e in environments] == ["0", "1", "2"]
+    environments = worker_environments(_options(neuron=4), cpus=[0])
+    assert [e["NEURON_RT_VISIBLE_CORES"] for e in environments] == ["0-3", "4-7", "8-11"]
 
 
 def test_the_server_is_told_where_to_listen() -> None:

@@ -36,7 +36,7 @@ def _spec(directory: Path, port: int, program: str) -> ServerSpec:
         workers=1,
         batch=1,
         pin=False,
-        neuron=False,
+        neuron=0,
     )
 
 

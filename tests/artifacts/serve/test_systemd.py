@@ -29,7 +29,7 @@ def _spec(version: str = "/opt/amazonei/versions/abc") -> ServerSpec:
         workers=4,
         batch=1,
         pin=True,
-        neuron=True,
+        neuron=2,
     )
 
 
@@ -98,7 +98,7 @@ def test_the_unit_is_hardened(line: str) -> None:
 def test_the_units_command_is_quoted_against_systemds_own_expansion() -> None:
     text = unit_text(_spec('/odd/$HOME/%h/"x'))
     assert '"/odd/$$HOME/%%h/\\"x"' in text
-    assert '"--pin" "--neuron"' in text
+    assert '"--pin" "--neuron" "2"' in text
 
 
 @pytest.mark.parametrize(
