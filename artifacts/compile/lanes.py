@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from artifacts.compile import recipes
 from artifacts.compile.contender import Checked, Trial, eager_report, run_lane, time_again
+from artifacts.compile.finals import settle
 from artifacts.compile.recipes import Recorded
 from artifacts.compile.request import LaneReport, Lanes, Method
 from artifacts.errors import CompileError, VerificationFailed
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 # race times less, so what it calls equal is wider. A request costs the server tenths of a millisecond anyway.
 _TIE = {Lanes.QUICK: 1.10, Lanes.ALL: 1.01}
 _TIE_MS = 0.02
-_FINALISTS = 1.25  # times the fastest
-_FINAL_ROUNDS = 3
 _FINAL_TIMEOUT_S = 300.0
 
 
@@ -125,19 +124,16 @@ def _of_program(program: Recorded, course: Course) -> Iterator[Recipe]:
 
 
 def _finals(checked: list[Checked], course: Course) -> list[Checked]:
-    """Time those near the fastest again, in turns: one quiet or busy second must not decide."""
-    passed = [each.ms for each in checked if each.parity.passed]
+    """Time those near the fastest again, until others' work on this machine cannot have decided."""
+    passed = {each.lane.name: each for each in checked if each.parity.passed}
     if course.lanes is Lanes.QUICK or len(passed) < 2:
         return checked
-    limit = min(passed) * _FINALISTS
-    for _ in range(_FINAL_ROUNDS):
-        checked = [
-            time_again(each, course.trial, _FINAL_TIMEOUT_S)
-            if each.parity.passed and each.ms <= limit
-            else each
-            for each in checked
-        ]
-    return checked
+    course.progress("timing the fastest lanes again, in turns …")
+    ms = settle(
+        {name: each.ms for name, each in passed.items()},
+        lambda name: time_again(passed[name], course.trial, _FINAL_TIMEOUT_S),
+    )
+    return [replace(each, ms=ms[each.lane.name]) if each.parity.passed else each for each in checked]
 
 
 def _line(row: Checked | LaneReport) -> str:

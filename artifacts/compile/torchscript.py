@@ -6,6 +6,7 @@ import io
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,7 +18,7 @@ from artifacts.errors import CompileError
 from artifacts.serve.program import torchscript_expected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from artifacts.compile.subject import Subject
@@ -123,8 +124,13 @@ def save(module: torch.jit.ScriptModule, path: Path) -> None:
     rewrite(buffer, path, lambda name: name.endswith(".debug_pkl"))
 
 
-def rewrite(source: Path | io.BytesIO, path: Path, unwanted: Callable[[str], bool]) -> None:
-    """Write a PyTorch archive again under its new name, without the records that are not wanted."""
+def rewrite(
+    source: Path | io.BytesIO,
+    path: Path,
+    unwanted: Callable[[str], bool],
+    added: Mapping[str, bytes] = MappingProxyType({}),
+) -> None:
+    """Write a PyTorch archive again under its new name: without some records, and with others."""
     reader = torch._C.PyTorchFileReader(source if isinstance(source, io.BytesIO) else str(source))  # noqa: SLF001 - torch offers no public reader
     stripped = io.BytesIO()
     writer = torch._C.PyTorchFileWriter(stripped)  # noqa: SLF001 - nor a public writer
@@ -132,5 +138,7 @@ def rewrite(source: Path | io.BytesIO, path: Path, unwanted: Callable[[str], boo
         if not (unwanted(name) or name in _WRITER_OWNED or name.startswith(_WRITER_PREFIXES)):
             record = reader.get_record(name)
             writer.write_record(name, record, len(record))
+    for name, record in added.items():
+        writer.write_record(name, record, len(record))
     writer.write_end_of_file()
     path.write_bytes(stripped.getvalue())

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MODELS = Path(__file__).with_name("models.py")
 ROUNDS = 5
+FRESH_ROUNDS = 9
 NEAR = 1.3
 
 
@@ -82,7 +83,7 @@ def _measure_lanes(subject: Subject, directory: Path) -> None:
     aim = f"aim <= {subject.limit} with AMX; AMX here: {_amx()}"
     say(f"  chosen / freeze+optimize        {mine / base:.3f}  ({aim})")
     if (directory / "aotinductor.pt").exists():
-        measure_load(directory / "aotinductor.pt")
+        measure_load(directory / "aotinductor.pt", course)
 
 
 def _course(subject: Subject, directory: Path) -> Course:
@@ -118,14 +119,13 @@ def _course(subject: Subject, directory: Path) -> Course:
 
 
 def _interleaved(
-    lanes: list[Checked], trial: Trial, time_again: Callable[[Checked, Trial, float], Checked]
+    lanes: list[Checked], trial: Trial, time_again: Callable[[Checked, Trial, float], float]
 ) -> dict[str, float]:
     """Return the median of each lane's rounds; the rounds are interleaved, each in a fresh process."""
     times: dict[str, list[float]] = {lane.lane.name: [] for lane in lanes}
     for _ in range(ROUNDS):
         for lane in lanes:
-            forgetful = replace(lane, ms=float("inf"))
-            times[lane.lane.name].append(time_again(forgetful, trial, 300.0).ms)
+            times[lane.lane.name].append(time_again(lane, trial, 300.0))
     return {name: statistics.median(found) for name, found in times.items()}
 
 
@@ -135,19 +135,48 @@ def _amx() -> bool:
     return "amx_bf16" in processor_features()
 
 
-def measure_load(package: Path) -> None:
-    """Time a fresh process that imports torch, and one that loads a `.pt2` package as well."""
-    bare = "import torch; import artifacts.serve.program"
-    load = f"{bare}; artifacts.serve.program.open_program({str(package)!r}, 'aotinductor', 'none')"
-    load = load.replace("import torch; ", "import torch, pathlib; ").replace(
-        repr(str(package)), f"pathlib.Path({str(package)!r})"
-    )
-    times: dict[str, list[float]] = {bare: [], load: []}
-    for _ in range(ROUNDS):
-        for program, found in times.items():
-            found.append(_seconds(partial(subprocess.run, [sys.executable, "-c", program], check=True)))
-    over = statistics.median(times[load]) - statistics.median(times[bare])
-    say(f"  .pt2 load over import torch     {over:.3f} s  (aim <= 0.1 s)")
+def measure_load(package: Path, course: Course) -> None:
+    """Time fresh processes: with torch imported, with the package loaded as well, and with its first answer.
+
+    All import the same modules, and all are timed from their start to their end.
+    """
+    from safetensors.torch import save_file
+
+    from artifacts.compile.parity import EXAMPLE_SEED
+    from artifacts.serve.sampling import sample
+
+    request = package.with_name("request.safetensors")
+    inputs = course.trial.subject.arguments(sample(course.trial.subject.inputs, EXAMPLE_SEED))
+    save_file({str(place): tensor for place, tensor in enumerate(inputs)}, request)
+    programs = {
+        "import": _FRESH,
+        "load": f"{_FRESH}\nrun = open_program(Path({str(package)!r}), 'aotinductor', 'none')",
+    }
+    programs["answer"] = f"{programs['load']}\nfound = load_file({str(request)!r})\n{_ANSWER}"
+    times: dict[str, list[float]] = {name: [] for name in programs}
+    for _ in range(FRESH_ROUNDS):
+        for name, found in times.items():
+            found.append(
+                _seconds(partial(subprocess.run, [sys.executable, "-c", programs[name]], check=True))
+            )
+    middle = {name: statistics.median(found) for name, found in times.items()}
+    say(f"  import torch                    {middle['import']:.3f} s")
+    say(f"  .pt2 load over import torch     {middle['load'] - middle['import']:.3f} s  (aim <= 0.1 s)")
+    say(f"  and its first answer            {middle['answer'] - middle['import']:.3f} s")
+
+
+# What a host's worker imports before it loads a program.
+_FRESH = """
+import torch
+from pathlib import Path
+from safetensors.torch import load_file
+from artifacts.serve.program import open_program
+torch.set_num_threads(1)
+"""
+_ANSWER = """
+with torch.inference_mode():
+    run(*(found[str(place)] for place in range(len(found))))
+"""
 
 
 def _seconds(work: Callable[[], object]) -> float:
