@@ -1,5 +1,7 @@
 # One command each. CI calls what the README names: `make test` and `make check`.
 PYTHON ?= python3.11
+# Test files that run at once; each may hold a PyTorch of its own.
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -18,7 +20,7 @@ demo: $(INSTALLED)  ## Run the whole job on the embedded AWS, from a trained mod
 	$(BIN)/amazonei emulator stop
 
 test: $(INSTALLED_DEV)  ## Run the test suite.
-	$(BIN)/python -m pytest -m "not nightly and not gates"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not nightly and not gates"
 
 check: $(INSTALLED_DEV) $(INSTALLED_GATES)  ## Format, lint and types, code and tests; the rule packs over every template.
 	$(BIN)/ruff format --check .
