@@ -35,6 +35,7 @@ class Assumptions:
     utilization: float = 1.0  # the share of its peak a host is planned to carry
     volume_gib: int = 100
     endpoints: EndpointCharge = NO_ENDPOINTS
+    endpoints_of_attached: EndpointCharge | None = None  # where an accelerator is attached, if it differs
 
     def __post_init__(self) -> None:
         if self.traffic_rps is not None and not self.traffic_rps > 0:
@@ -47,6 +48,12 @@ class Assumptions:
                 f"The utilization must be above 0 and at most 1, not {self.utilization:g}.",
                 "0.7 plans a host to carry 70 % of its measured peak.",
             )
+
+    def endpoints_of(self, host: HostCharge) -> EndpointCharge:
+        """Return the endpoints of a network with such hosts."""
+        if host.elastic_inference is None or self.endpoints_of_attached is None:
+            return self.endpoints
+        return self.endpoints_of_attached
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +107,7 @@ def cost_of(
 ) -> Cost:
     """Return the cost of serving with hosts of this kind, or raise PriceMissing."""
     host_items = hourly_items(prices, region, [host])
-    shared_items = hourly_items(prices, region, [], assumptions.endpoints)
+    shared_items = hourly_items(prices, region, [], assumptions.endpoints_of(host))
     per_host = sum(item.hourly for item in host_items)
     shared = sum(item.hourly for item in shared_items)
     at_traffic, hosts = None, None

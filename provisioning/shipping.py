@@ -15,6 +15,7 @@ from artifacts.serve.scale import Scale, batch_limit
 from artifacts.signature import claimed_signer
 from provisioning.errors import HostFailed
 from provisioning.operations import Operation, operate
+from provisioning.serving import note_rolled_back, note_shipped
 from provisioning.supplying import supply
 
 if TYPE_CHECKING:
@@ -103,11 +104,13 @@ def ship(
     )
     calls.say(f"installing {package.digest[:12]} on {package.accelerator}")
     try:
-        return operate(calls, package.accelerator, operation)
+        responses = operate(calls, package.accelerator, operation)
     except HostFailed as error:
         if len(calls.deployment.hosts_of(package.accelerator)) < 2:
             raise
         raise _undone(calls, package, request, error) from error
+    note_shipped(calls, request)
+    return responses
 
 
 def roll_back(
@@ -120,9 +123,12 @@ def roll_back(
     """
     calls.say(f"rolling back {accelerator}")
     request = RollbackRequest(id=uuid.uuid4().hex, undoing=undoing, signer=signer)
-    return operate(
+    responses = operate(
         calls, accelerator, Operation(name="rollback", request=request, timeout_s=INSTALL_TIMEOUT_S)
     )
+    if not undoing:  # what a failed installation had switched was never what the fleet serves
+        note_rolled_back(calls, accelerator)
+    return responses
 
 
 def _install_request(package: Package, wheelhouse: str, scale: Scale) -> InstallRequest:

@@ -1,4 +1,4 @@
-# The lines above say which host this is: deployment, accelerator, interpreter, ttl_s.
+# The lines above say which host this is: deployment, accelerator, interpreter, ttl_s, and a group's bucket.
 # Emulated hosts run this too, as an unprivileged user: they own their directory and nothing else.
 set -eu
 
@@ -45,9 +45,37 @@ write_facts() {
     mv "$home/host.json.new" "$home/host.json"
 }
 
+digest_of() { sed -n "s/.*\"$1\": *\"\([0-9a-f]\{64\}\)\".*/\1/p" "$2"; }
+
+# The bucket says which host code and which request; a host that has no wish of that kind is no failure.
+fetch_wish() {
+    AWS_METADATA_SERVICE_NUM_ATTEMPTS=5 aws s3api get-object --bucket "$bucket" \
+        --key "artifacts/serving/$accelerator/$1.json" "$home/$1.wish" >/dev/null 2>&1
+}
+
+# Do what the document would: fetch both by their digests, verify them and the artifact, install.
+serve_version() {
+    bundle=$(digest_of bundle "$home/$1.wish")
+    request=$(digest_of request "$home/$1.wish")
+    [ -n "$bundle" ] && [ -n "$request" ] || return 0
+    SSM_Bucket=$bucket SSM_Operation=install SSM_Bundle=$bundle SSM_Request=$request \
+        sh "$home/bootstrap.sh" || echo "amazonei: the $1 version is not served; the next ship installs it"
+}
+
+# A host of a group may come when nobody is there to ship. The version from before comes first, so that this
+# host can go back when the others do. A host that serves nothing is prepared all the same.
+serve_what_others_serve() {
+    fetch_wish current || return 0
+    write_bootstrap >"$home/bootstrap.sh"
+    if fetch_wish previous; then serve_version previous; fi
+    serve_version current
+    rm -f "$home/current.wish" "$home/previous.wish"
+}
+
 # The timer comes first: a host that fails to prepare must still go away.
 emulated || arm_expiry
 mkdir -p "$home"
 if root && ! emulated; then create_user; fi
 write_facts
 if amazon_linux && ! emulated; then install_python; fi
+if [ -n "$bucket" ]; then serve_what_others_serve; fi

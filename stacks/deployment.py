@@ -37,7 +37,6 @@ from stacks.notebook import Notebook
 from stacks.sagemaker_access import Surroundings
 from stacks.security_groups import SecurityGroups
 from stacks.storage import ArtifactBucket
-from stacks.storage_days import keep_days
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,6 +58,7 @@ class Foundation:
 
     network: Network
     bucket_arn: str
+    bucket_name: str
     hosts_group: str
     ready: tuple[CfnResource, ...]  # the doors to AWS: a host that boots before them finds nobody
 
@@ -152,7 +152,7 @@ def add_notebook(
 
 def lay_foundation(stack: Stack, spec: DeploymentSpec) -> Foundation:
     """Add network, bucket, document and endpoints, and say in outputs what the hosts are reached with."""
-    bucket = ArtifactBucket(stack, "Artifacts", keep_days=keep_days(spec.ttl_s), kms_key=spec.kms_key)
+    bucket = ArtifactBucket(stack, "Artifacts", ttl_s=spec.ttl_s, kms_key=spec.kms_key)
     document = HostDocument(stack, "HostCommand", deployment=spec.name, content=host_document())
     network = _network(stack, spec)
     groups = SecurityGroups(
@@ -168,6 +168,7 @@ def lay_foundation(stack: Stack, spec: DeploymentSpec) -> Foundation:
     return Foundation(
         network=network,
         bucket_arn=bucket.arn,
+        bucket_name=bucket.name,
         hosts_group=groups.hosts_id,
         ready=_doors(stack, spec, network=network, groups=groups, bucket_arn=bucket.arn),
     )
@@ -180,7 +181,8 @@ def add_hosts(
     identity = HostIdentity(stack, "Identity", spec=spec, host=host, bucket_arn=foundation.bucket_arn)
     placement = _placement(stack, spec, host, foundation, tags, identity.instance_profile)
     needed = (*foundation.ready, identity.policy)
-    boot = user_data(deployment=spec.name, host=host, ttl_s=spec.ttl_s)
+    bucket = foundation.bucket_name if host.is_group else None
+    boot = user_data(deployment=spec.name, host=host, ttl_s=spec.ttl_s, bucket=bucket)
     if host.is_group:
         group = HostGroup(stack, "Fleet", spec=host, placement=placement, boot=boot)
         group.end_at(tags[EXPIRY_TAG])

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from stacks.sagemaker_access import Surroundings
     from stacks.spec import DeploymentSpec
 
+Metadata = sagemaker.CfnNotebookInstance.InstanceMetadataServiceConfigurationProperty
 PLATFORM = "notebook-al2-v3"
 VOLUME_GIB = 50
 
@@ -33,40 +34,47 @@ class Notebook(Construct):
         surroundings: Surroundings,
     ) -> None:
         super().__init__(scope, construct_id)
-        accelerator = notebook.elastic_inference
+        self._notebook = notebook
+        self._surroundings = surroundings
         key = DataKey(self, "Key", purpose=f"Notebook {notebook.name} of {spec.name}: its volume")
-        role = ServiceRole(
+        role = self._role(spec)
+        instance = self._instance(role, key)
+        instance.add_resource_dependency(role.policy)
+        self.name = instance.attr_notebook_instance_name
+
+    def _role(self, spec: DeploymentSpec) -> ServiceRole:
+        attached = self._notebook.elastic_inference is not None
+        return ServiceRole(
             self,
             "Execution",
             spec=spec,
-            purpose=f"The notebook {notebook.name}",
+            purpose=f"The notebook {self._notebook.name}",
             trust=trust_of("sagemaker", f"arn:{Aws.PARTITION}:sagemaker:{Aws.REGION}:{Aws.ACCOUNT_ID}:*"),
             statements=[
-                *network_statements(surroundings, elastic_inference=accelerator is not None),
-                *_object_statements(surroundings),
+                *network_statements(self._surroundings, elastic_inference=attached),
+                *_object_statements(self._surroundings),
             ],
         )
+
+    def _instance(self, role: ServiceRole, key: DataKey) -> sagemaker.CfnNotebookInstance:
         instance = sagemaker.CfnNotebookInstance(
             self,
             "Instance",
-            instance_type=notebook.instance_type,
+            instance_type=self._notebook.instance_type,
             role_arn=role.arn,
-            subnet_id=surroundings.subnet_ids[0],
-            security_group_ids=[surroundings.security_group_id],
+            subnet_id=self._surroundings.subnet_ids[0],
+            security_group_ids=[self._surroundings.security_group_id],
             direct_internet_access="Disabled",
             root_access="Disabled",
             kms_key_id=key.arn,
             platform_identifier=PLATFORM,
             volume_size_in_gb=VOLUME_GIB,
-            instance_metadata_service_configuration=sagemaker.CfnNotebookInstance.InstanceMetadataServiceConfigurationProperty(
-                minimum_instance_metadata_service_version="2"
-            ),
+            instance_metadata_service_configuration=Metadata(minimum_instance_metadata_service_version="2"),
         )
-        if accelerator is not None:
+        if (accelerator := self._notebook.elastic_inference) is not None:
             # Elastic Inference is retired; the CDK warns of a property that only migrations still read.
             instance.add_property_override("AcceleratorTypes", [accelerator])
-        instance.add_resource_dependency(role.policy)
-        self.name = instance.attr_notebook_instance_name
+        return instance
 
 
 def _object_statements(around: Surroundings) -> list[dict[str, object]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from stacks.storage_days import REQUEST_DAYS, RESULT_DAYS
+from stacks.storage_days import RESULT_DAYS, keep_days, request_days
 
 
 class ArtifactBucket(Construct):
@@ -16,14 +16,14 @@ class ArtifactBucket(Construct):
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, keep_days: int, kms_key: str | None = None
+        self, scope: Construct, construct_id: str, *, ttl_s: int, kms_key: str | None = None
     ) -> None:
         super().__init__(scope, construct_id)
         bucket = s3.CfnBucket(
             self,
             "Bucket",
             bucket_encryption=_encryption(kms_key),
-            lifecycle_configuration=s3.CfnBucket.LifecycleConfigurationProperty(rules=_lifecycle(keep_days)),
+            lifecycle_configuration=s3.CfnBucket.LifecycleConfigurationProperty(rules=_lifecycle(ttl_s)),
             ownership_controls=s3.CfnBucket.OwnershipControlsProperty(
                 rules=[s3.CfnBucket.OwnershipControlsRuleProperty(object_ownership="BucketOwnerEnforced")]
             ),
@@ -59,7 +59,7 @@ def _encryption(kms_key: str | None) -> s3.CfnBucket.BucketEncryptionProperty:
     return s3.CfnBucket.BucketEncryptionProperty(server_side_encryption_configuration=[rule])
 
 
-def _lifecycle(keep_days: int) -> list[s3.CfnBucket.RuleProperty]:
+def _lifecycle(ttl_s: int) -> list[s3.CfnBucket.RuleProperty]:
     return [
         s3.CfnBucket.RuleProperty(
             id="forget-unfinished-and-replaced",
@@ -69,10 +69,10 @@ def _lifecycle(keep_days: int) -> list[s3.CfnBucket.RuleProperty]:
             ),
             noncurrent_version_expiration=s3.CfnBucket.NoncurrentVersionExpirationProperty(noncurrent_days=1),
         ),
-        _expiry("forget-requests", "artifacts/requests/", REQUEST_DAYS),
+        _expiry("forget-requests", "artifacts/requests/", request_days(ttl_s)),
         _expiry("forget-results", "results/", RESULT_DAYS),
         # Of a deployment that nobody tears down, the guard can delete the bucket only when it is empty.
-        _expiry("forget-everything", None, keep_days),
+        _expiry("forget-everything", None, keep_days(ttl_s)),
     ]
 
 

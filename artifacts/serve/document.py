@@ -10,6 +10,11 @@ from artifacts.serve.requests import Operation
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.sh")
 
 
+def bootstrap_script() -> str:
+    """Return the script that the document runs, and a host that comes by itself."""
+    return _BOOTSTRAP.read_text(encoding="utf-8")
+
+
 def host_document() -> dict[str, Any]:
     """Return the content of the SSM Command document, schema 2.2.
 
@@ -40,7 +45,7 @@ def host_document() -> dict[str, Any]:
                 "precondition": {"StringEquals": ["platformType", "Linux"]},
                 "inputs": {
                     "timeoutSeconds": "{{ ExecutionTimeout }}",
-                    "runCommand": _BOOTSTRAP.read_text(encoding="utf-8").splitlines(),
+                    "runCommand": bootstrap_script().splitlines(),
                 },
             }
         ],

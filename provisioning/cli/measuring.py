@@ -11,12 +11,16 @@ from provisioning.cli.options import Context, shared_options
 from provisioning.cli.session import open_hosts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from artifacts.measure.measurement import Measurement
     from artifacts.measure.protocol import Protocol
     from artifacts.measure.results import Results
     from provisioning.cli.console import Console
     from provisioning.config import BenchmarkConfig
+    from provisioning.pricing import EndpointCharge
     from provisioning.ranking import Ranking, Row
+    from stacks.closure import Need
 
 RESULTS = click.Path(path_type=Path, dir_okay=False)
 EMULATED_BANNER = (
@@ -156,13 +160,21 @@ def _merged(paths: tuple[Path, ...]) -> Results:
 
 def rank_results(results: Results, traffic_rps: float | None, utilization: float = 1.0) -> Ranking:
     """Rank results with the shipped prices, the network's endpoints included in the hourly charges."""
-    from provisioning.pricing import EndpointCharge, PriceTable
+    from provisioning.pricing import EndpointCharge as Charge
+    from provisioning.pricing import PriceTable
     from provisioning.ranking import Assumptions
     from provisioning.ranking import rank as decide
-    from stacks.closure import AGENT_NEEDS, ZONES
+    from stacks.closure import AGENT_NEEDS, ELASTIC_INFERENCE_NEEDS, ZONES
 
-    endpoints = EndpointCharge(endpoints=len(AGENT_NEEDS), zones=ZONES)
-    assumptions = Assumptions(traffic_rps=traffic_rps, utilization=utilization, endpoints=endpoints)
+    def charge(needs: Iterable[Need]) -> EndpointCharge:
+        return Charge(endpoints=sum(need.billed for need in needs), zones=ZONES)
+
+    assumptions = Assumptions(
+        traffic_rps=traffic_rps,
+        utilization=utilization,
+        endpoints=charge(AGENT_NEEDS),
+        endpoints_of_attached=charge((*AGENT_NEEDS, *ELASTIC_INFERENCE_NEEDS)),
+    )
     return decide(results, PriceTable.load(), assumptions)
 
 

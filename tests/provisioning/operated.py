@@ -40,6 +40,11 @@ class Bucket(S3):
         self.requests.append(("PUT", key, len(body)))
         return self.objects.setdefault(key, body) is body
 
+    def put_object(self, bucket: str, key: str, body: bytes) -> None:
+        self.puts.append(key)
+        self.requests.append(("PUT", key, len(body)))
+        self.objects[key] = body
+
     def get_object(self, bucket: str, key: str) -> bytes:
         self.requests.append(("GET", key, 0))
         body = self.objects.get(key) or self.respond(key)

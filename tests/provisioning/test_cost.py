@@ -65,6 +65,24 @@ def test_at_the_users_traffic_hosts_multiply_and_endpoints_do_not() -> None:
     assert cost.decisive is cost.at_traffic
 
 
+def test_hosts_with_an_attached_accelerator_pay_for_the_endpoints_that_only_they_need() -> None:
+    assumptions = Assumptions(
+        endpoints=EndpointCharge(endpoints=2, zones=2),
+        endpoints_of_attached=EndpointCharge(endpoints=3, zones=2),
+    )
+    attached = HostCharge(instance_type="m5.large", elastic_inference="eia2.medium", volume_gib=0)
+    plain = HostCharge(instance_type="m5.large", volume_gib=0)
+    hourly = [
+        sum(
+            item.hourly
+            for item in cost_of(host, exactly(10), PRICES, "us-west-2", assumptions).items
+            if "endpoint" in item.label
+        )
+        for host in (plain, attached)
+    ]
+    assert hourly == pytest.approx([0.04, 0.06])
+
+
 def test_an_attached_accelerator_is_paid_for() -> None:
     host = HostCharge(instance_type="m5.large", elastic_inference="eia2.medium", volume_gib=0)
     cost = cost_of(host, exactly(10), PRICES, "us-west-2", Assumptions())

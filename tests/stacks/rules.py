@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TEMPLATE_BYTES = 51_200  # what CreateChangeSet takes without a detour through S3
 TAGS = {"amazonei:deployment", "amazonei:run", "amazonei:expires-at"}
+BUCKET_NAME_BYTES = 63
 LAUNCHED = ("launch-template", "network-interface", "volume")
 UNTAGGABLE = {
     "AWS::ApplicationAutoScaling::ScalingPolicy",
@@ -225,7 +226,7 @@ def disks_are_encrypted_and_die(template: Template) -> Broken:
 def user_data_fits(template: Template) -> Broken:
     """User data stays under EC2's limit."""
     for name, host in _hosts(template):
-        if (size := len(host["UserData"]["Fn::Base64"].encode())) >= USER_DATA_BYTES:
+        if (size := _bytes_of(host["UserData"]["Fn::Base64"])) >= USER_DATA_BYTES:
             yield name, f"user data has {size} bytes"
 
 
@@ -263,6 +264,12 @@ def _hosts(template: Template) -> Iterator[tuple[str, Resource]]:
     yield from _of_type(template, "AWS::EC2::Instance")
     for name, resource in _of_type(template, "AWS::EC2::LaunchTemplate"):
         yield name, resource["LaunchTemplateData"]
+
+
+def _bytes_of(text: str | dict[str, Any]) -> int:
+    """Return the most bytes a text may have; a reference in it is the name of a bucket."""
+    parts = [text] if isinstance(text, str) else text["Fn::Join"][1]
+    return sum(len(part.encode()) if isinstance(part, str) else BUCKET_NAME_BYTES for part in parts)
 
 
 def _keys(tags: list[dict[str, Any]]) -> set[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from artifacts.serve.document import bootstrap_script
 from stacks.boot import LIMIT_BYTES, user_data
 from stacks.spec import HostSpec
 
@@ -23,7 +24,7 @@ HOST = HostSpec(
 )
 # What a host has and the machine of a test must not use; each one only writes down that it was called.
 PRIVILEGED = ("systemd-run", "systemctl", "useradd", "dnf", "curl")
-TOOLS = ("basename", "grep", "mkdir", "mv", "sed")
+TOOLS = ("basename", "cat", "grep", "mkdir", "mv", "rm", "sed")
 RECORD = 'echo "$(basename "$0") $*" >>"$CALLS"\n'
 METADATA = """case "$*" in
 *"-X PUT"*"ttl-seconds"*) printf token-1 ;;
@@ -45,9 +46,12 @@ class Machine:
         program.write_text(f"#!/bin/sh\n{RECORD}{script}", encoding="utf-8")
         program.chmod(0o755)
 
-    def boot(self, host: HostSpec = HOST, **environment: str) -> subprocess.CompletedProcess[str]:
+    def boot(
+        self, host: HostSpec = HOST, bucket: str | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         script = self.root / "user-data"
-        script.write_text(user_data(deployment="bench", host=host, ttl_s=5400), encoding="utf-8")
+        text = user_data(deployment="bench", host=host, ttl_s=5400, bucket=bucket)
+        script.write_text(text, encoding="utf-8")
         return subprocess.run(
             ["/bin/sh", script],
             env={
@@ -153,7 +157,78 @@ def test_what_a_host_is_called_is_never_program_text(machine: Machine) -> None:
     assert sorted(path.name for path in machine.home.iterdir()) == ["host.json"]
 
 
+# Answers like the `aws` command with what is in the folder; and a shell that only notes what it is given.
+FROM_FOLDER = """while [ $# -gt 1 ]; do [ "$1" = --key ] && key=$2; shift; done
+[ -f "$BUCKET/$key" ] || exit 254
+cat "$BUCKET/$key" >"$1"
+"""
+GIVEN = 'echo "$SSM_Bucket $SSM_Operation $SSM_Bundle $SSM_Request" >>"$CALLS"\n'
+
+
+@pytest.fixture
+def of_a_fleet(machine: Machine) -> Machine:
+    machine.fake("aws", FROM_FOLDER)
+    machine.fake("sh", GIVEN)
+    return machine
+
+
+def served(machine: Machine, **versions: object) -> str:
+    """Put what a fleet serves into its bucket, boot a new host, and return what was installed."""
+    folder = machine.root / "bucket/artifacts/serving/inf2.xlarge"
+    folder.mkdir(parents=True)
+    for which, version in versions.items():
+        (folder / f"{which}.json").write_text(json.dumps(version), encoding="utf-8")
+    emulated = {"AMAZONEI_EMULATED": "1", "AMAZONEI_INSTANCE_ID": "i-0feed"}
+    done = machine.boot(bucket="bench-artifacts", BUCKET=str(machine.root / "bucket"), **emulated)
+    assert (done.returncode, done.stderr) == (0, "")
+    return "\n".join(call for call in machine.calls if call.startswith("bench-artifacts install"))
+
+
+def test_a_new_host_installs_what_its_fleet_serves_and_before_it_what_that_goes_back_to(
+    of_a_fleet: Machine,
+) -> None:
+    installed = served(
+        of_a_fleet,
+        current={"bundle": "a" * 64, "manifest": "b" * 64, "request": "c" * 64},
+        previous={"bundle": "d" * 64, "manifest": "e" * 64, "request": "f" * 64},
+    )
+    assert installed.splitlines() == [
+        f"bench-artifacts install {'d' * 64} {'f' * 64}",
+        f"bench-artifacts install {'a' * 64} {'c' * 64}",
+    ]
+    assert [call for call in of_a_fleet.calls if call.startswith("sh ")] == [
+        f"sh {of_a_fleet.home}/bootstrap.sh"
+    ] * 2
+    written = (of_a_fleet.home / "bootstrap.sh").read_text(encoding="utf-8")
+    assert written == bootstrap_script()
+
+
+@pytest.mark.parametrize(
+    "version", [{}, {"bundle": "a" * 64}, {"bundle": "A" * 64, "request": "$(reboot)"}, "nothing"]
+)
+def test_what_names_no_digests_installs_nothing(of_a_fleet: Machine, version: object) -> None:
+    assert served(of_a_fleet, current=version) == ""
+    assert sorted(path.name for path in of_a_fleet.home.iterdir()) == ["bootstrap.sh", "host.json"]
+
+
+def test_a_host_of_a_fleet_that_serves_nothing_asks_once(of_a_fleet: Machine) -> None:
+    assert served(of_a_fleet) == ""
+    (asked,) = [call for call in of_a_fleet.calls if call.startswith("aws ")]
+    assert "--bucket bench-artifacts --key artifacts/serving/inf2.xlarge/current.json" in asked
+
+
+def test_a_host_of_no_group_asks_for_nothing(of_a_fleet: Machine) -> None:
+    assert of_a_fleet.boot(AMAZONEI_EMULATED="1", AMAZONEI_INSTANCE_ID="i-0feed").returncode == 0
+    assert [call for call in of_a_fleet.calls if call.startswith("aws ")] == []
+
+
+def test_a_host_whose_installation_fails_is_prepared_all_the_same(of_a_fleet: Machine) -> None:
+    of_a_fleet.fake("sh", "exit 5\n")
+    served(of_a_fleet, current={"bundle": "a" * 64, "request": "c" * 64})
+    assert of_a_fleet.facts
+
+
 def test_user_data_is_recognised_and_fits() -> None:
-    script = user_data(deployment="bench", host=HOST, ttl_s=5400)
+    script = user_data(deployment="bench", host=HOST, ttl_s=5400, bucket="b" * 63)
     assert script.splitlines()[:2] == ["#!/bin/sh", "# amazonei host"]
     assert len(script.encode()) < LIMIT_BYTES
