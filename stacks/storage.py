@@ -5,7 +5,7 @@ from __future__ import annotations
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from stacks.storage_days import RESULT_DAYS, keep_days, request_days
+from stacks.storage_days import keep_days
 
 
 class ArtifactBucket(Construct):
@@ -68,16 +68,15 @@ def _lifecycle(ttl_s: int) -> list[s3.CfnBucket.RuleProperty]:
                 days_after_initiation=1
             ),
             noncurrent_version_expiration=s3.CfnBucket.NoncurrentVersionExpirationProperty(noncurrent_days=1),
+            # What an expiry leaves in a versioned bucket; the rule below would keep it for its days again.
+            # https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html
+            expired_object_delete_marker=True,
         ),
-        _expiry("forget-requests", "artifacts/requests/", request_days(ttl_s)),
-        _expiry("forget-results", "results/", RESULT_DAYS),
         # Of a deployment that nobody tears down, the guard can delete the bucket only when it is empty.
-        _expiry("forget-everything", None, keep_days(ttl_s)),
+        s3.CfnBucket.RuleProperty(
+            id="forget-everything", status="Enabled", expiration_in_days=keep_days(ttl_s)
+        ),
     ]
-
-
-def _expiry(name: str, prefix: str | None, days: int) -> s3.CfnBucket.RuleProperty:
-    return s3.CfnBucket.RuleProperty(id=name, status="Enabled", prefix=prefix, expiration_in_days=days)
 
 
 def _tls_only(bucket_arn: str) -> dict[str, object]:

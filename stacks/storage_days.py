@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-REQUEST_DAYS = 7
-RESULT_DAYS = 30
+# What was measured is on the machine that measured it; this is for who comes back to an expired deployment.
+DAYS_AFTER_EXPIRY = 7
 DAY_S = 86_400
 
 
-def request_days(ttl_s: int) -> int:
-    """Return after how many days a request is forgotten: hosts that come by themselves need the last one."""
-    return REQUEST_DAYS + -(-ttl_s // DAY_S)
-
-
 def keep_days(ttl_s: int) -> int:
-    """Return after how many days the bucket forgets every object: not before a month after the expiry."""
-    return RESULT_DAYS + -(-ttl_s // DAY_S)
+    """Return after how many days the bucket forgets an object: not before a week after the expiry.
+
+    A host that a group adds on the last day needs what was shipped on the first.
+    """
+    return DAYS_AFTER_EXPIRY + -(-ttl_s // DAY_S)

@@ -143,6 +143,18 @@ def test_a_host_reads_artifacts_and_writes_results_and_nothing_else_in_s3(deploy
     assert [next(iter(holder)) for holder in policy["Roles"]] == ["Ref"]
 
 
+def test_the_bucket_empties_itself_a_week_after_the_expiry_and_keeps_no_marks(
+    deployments: Deployments,
+) -> None:
+    (stack,) = deployments["cpu"]  # of eight hours: one day, rounded up
+    (bucket,) = resources(stack, "AWS::S3::Bucket")
+    leftovers, everything = bucket["LifecycleConfiguration"]["Rules"]
+    assert everything == {"ExpirationInDays": 8, "Id": "forget-everything", "Status": "Enabled"}
+    # With a number of days beside it the mark of a deletion would stay for as many days.
+    assert leftovers["ExpiredObjectDeleteMarker"] is True
+    assert "ExpirationInDays" not in leftovers
+
+
 def test_the_document_is_the_hosts_own(deployments: Deployments) -> None:
     (stack,) = deployments["cpu"]
     (document,) = resources(stack, "AWS::SSM::Document")

@@ -33,7 +33,7 @@ def test_the_times_are_in_order_and_the_sweep_comes_after_the_lifecycle() -> Non
         "HostsEndAt": "2026-11-21T18:00:00",
         "FoundationEndAt": "2026-11-21T18:30:00",
         "FoundationRetryAt": "2026-11-21T21:00:00",
-        "SweepAt": "2026-12-26T18:00:00",
+        "SweepAt": "2026-12-03T18:00:00",
     }
 
 
