@@ -45,7 +45,7 @@ write_facts() {
     mv "$home/host.json.new" "$home/host.json"
 }
 
-digest_of() { sed -n "s/.*\"$1\": *\"\([0-9a-f]\{64\}\)\".*/\1/p" "$2"; }
+digest_of() { sed -n "s/.*\"$1\": *\"\([0-9a-f]\{64\}\)\".*/\1/p" "$2" 2>/dev/null || :; }
 
 # The bucket says which host code and which request; a host that has no wish of that kind is no failure.
 fetch_wish() {
@@ -63,12 +63,15 @@ serve_version() {
 }
 
 # A host of a group may come when nobody is there to ship. The version from before comes first, so that this
-# host can go back when the others do. A host that serves nothing is prepared all the same.
+# host can go back when the others do. A host that serves nothing is prepared all the same, and where somebody
+# ships meanwhile, that is the newer version and stays.
 serve_what_others_serve() {
     fetch_wish current || return 0
     write_bootstrap >"$home/bootstrap.sh"
-    if fetch_wish previous; then serve_version previous; fi
-    serve_version current
+    if fetch_wish previous && [ ! -e "$home/current.json" ]; then serve_version previous; fi
+    case $(digest_of digest "$home/current.json") in
+    '' | "$(digest_of manifest "$home/previous.wish")") serve_version current ;;
+    esac
     rm -f "$home/current.wish" "$home/previous.wish"
 }
 

@@ -163,12 +163,15 @@ FROM_FOLDER = """while [ $# -gt 1 ]; do [ "$1" = --key ] && key=$2; shift; done
 cat "$BUCKET/$key" >"$1"
 """
 GIVEN = 'echo "$SSM_Bucket $SSM_Operation $SSM_Bundle $SSM_Request" >>"$CALLS"\n'
+PREVIOUS = json.dumps(
+    {"digest": "e" * 64, "port": 8080}
+)  # what the fleet served before, as the host notes it
 
 
 @pytest.fixture
 def of_a_fleet(machine: Machine) -> Machine:
     machine.fake("aws", FROM_FOLDER)
-    machine.fake("sh", GIVEN)
+    machine.fake("sh", f"{GIVEN}printf '%s' '{PREVIOUS}' >\"$AMAZONEI_HOME/current.json\"\n")
     return machine
 
 
@@ -209,6 +212,17 @@ def test_a_new_host_installs_what_its_fleet_serves_and_before_it_what_that_goes_
 def test_what_names_no_digests_installs_nothing(of_a_fleet: Machine, version: object) -> None:
     assert served(of_a_fleet, current=version) == ""
     assert sorted(path.name for path in of_a_fleet.home.iterdir()) == ["bootstrap.sh", "host.json"]
+
+
+def test_what_somebody_ships_meanwhile_stays(of_a_fleet: Machine) -> None:
+    newer = json.dumps({"digest": "9" * 64, "port": 8081})
+    of_a_fleet.fake("sh", f"{GIVEN}printf '%s' '{newer}' >\"$AMAZONEI_HOME/current.json\"\n")
+    installed = served(
+        of_a_fleet,
+        current={"bundle": "a" * 64, "manifest": "b" * 64, "request": "c" * 64},
+        previous={"bundle": "d" * 64, "manifest": "e" * 64, "request": "f" * 64},
+    )
+    assert installed == f"bench-artifacts install {'d' * 64} {'f' * 64}"
 
 
 def test_a_host_of_a_fleet_that_serves_nothing_asks_once(of_a_fleet: Machine) -> None:
