@@ -181,8 +181,12 @@ def served(machine: Machine, **versions: object) -> str:
     folder.mkdir(parents=True)
     for which, version in versions.items():
         (folder / f"{which}.json").write_text(json.dumps(version), encoding="utf-8")
-    emulated = {"AMAZONEI_EMULATED": "1", "AMAZONEI_INSTANCE_ID": "i-0feed"}
-    done = machine.boot(bucket="bench-artifacts", BUCKET=str(machine.root / "bucket"), **emulated)
+    done = machine.boot(
+        bucket="bench-artifacts",
+        BUCKET=str(machine.root / "bucket"),
+        AMAZONEI_EMULATED="1",
+        AMAZONEI_INSTANCE_ID="i-0feed",
+    )
     assert (done.returncode, done.stderr) == (0, "")
     return "\n".join(call for call in machine.calls if call.startswith("bench-artifacts install"))
 
