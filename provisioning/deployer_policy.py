@@ -138,9 +138,14 @@ def _statements(granted: Mapping[str, set[str]], place: Place) -> list[Policy]:
     for action, arns in sorted(of_actions.items()):
         by_resources[_widest(arns)].append(action)
     return [
-        {"Effect": "Allow", "Action": actions, "Resource": list(arns)}
+        {"Effect": "Allow", "Action": _short(actions), "Resource": _short(arns)}
         for arns, actions in sorted(by_resources.items())
     ]
+
+
+def _short(values: Sequence[str]) -> str | list[str]:
+    """Return the only value as itself: a role's policy may hold no more than 10,240 characters."""
+    return values[0] if len(values) == 1 else list(values)
 
 
 def _widest(arns: set[str]) -> tuple[str, ...]:
@@ -155,22 +160,24 @@ def _conditional(spec: DeploymentSpec, types: Sequence[str], place: Place) -> li
     passed_to = sorted({service for name in types for service in PASSED_TO.get(name, ())})
     statements = [
         _allowed(
-            "ssm:SendCommand", place.arn("ec2:instance/*"), {f"aws:ResourceTag/{TAG_DEPLOYMENT}": spec.name}
+            ("ssm:SendCommand", "ssm:StartSession"),
+            place.arn("ec2:instance/*"),
+            {f"aws:ResourceTag/{TAG_DEPLOYMENT}": spec.name},
         ),
         _allowed(
-            "iam:PassRole", place.arn(f"iam:role{role_path(spec)}*"), {"iam:PassedToService": passed_to}
+            ("iam:PassRole",), place.arn(f"iam:role{role_path(spec)}*"), {"iam:PassedToService": passed_to}
         ),
     ]
     if "AWS::AutoScaling::AutoScalingGroup" in types:
         own = place.arn(f"iam:role/aws-service-role/{SCALING}/*")
-        statements.append(_allowed("iam:CreateServiceLinkedRole", own, {"iam:AWSServiceName": SCALING}))
+        statements.append(_allowed(("iam:CreateServiceLinkedRole",), own, {"iam:AWSServiceName": SCALING}))
     return statements
 
 
-def _allowed(action: str, resource: str, condition: Mapping[str, object]) -> Policy:
+def _allowed(actions: Sequence[str], resource: str, condition: Mapping[str, object]) -> Policy:
     return {
         "Effect": "Allow",
-        "Action": [action],
-        "Resource": [resource],
+        "Action": _short(actions),
+        "Resource": resource,
         "Condition": {"StringEquals": condition},
     }

@@ -46,6 +46,13 @@ class WheelsMissing(AmazoneiError):
     code = "wheels-missing"
 
 
+class PluginMissing(AmazoneiError):
+    """A program that AWS distributes is not installed; nothing was started."""
+
+    exit_code = 3
+    code = "plugin-missing"
+
+
 class AwsError(AmazoneiError):
     """AWS refused or failed; `operation` and `aws_code` name the call and its answer."""
 

@@ -124,6 +124,7 @@ def status(host: Host) -> dict[str, Any]:
             "name": manifest.name,
             "lane": manifest.lane,
             "stand_in": manifest.stand_in,
+            "address": current.address,
             "port": current.port,
             "workers": current.workers,
             "batch": current.batch,

@@ -81,6 +81,15 @@ class InvocationOutput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRecord:
+    """A session that was started; its token opens the stream, so it is a secret."""
+
+    session_id: str
+    token: str
+    stream_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ManagedHost:
     """A host that has registered with Systems Manager."""
 
@@ -117,6 +126,28 @@ class Ssm:
             arguments["OutputS3BucketName"] = request.output_bucket
             arguments["OutputS3KeyPrefix"] = request.output_prefix
         return self._client.send_command(**arguments)["Command"]["CommandId"]
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where the calls go."""
+        return self._client.meta.endpoint_url
+
+    @translated("ssm:StartSession")
+    def start_session(
+        self, instance_id: str, document: str, parameters: Mapping[str, Sequence[str]]
+    ) -> SessionRecord:
+        """Start a session with a host; it must be terminated again."""
+        answer = self._client.start_session(
+            Target=instance_id, DocumentName=document, Parameters=dict(parameters)
+        )
+        return SessionRecord(
+            session_id=answer["SessionId"], token=answer["TokenValue"], stream_url=answer["StreamUrl"]
+        )
+
+    @translated("ssm:TerminateSession")
+    def terminate_session(self, session_id: str) -> None:
+        """End a session on both sides; ending it again is no error."""
+        self._client.terminate_session(SessionId=session_id)
 
     @translated("ssm:CancelCommand")
     def cancel_command(self, command_id: str) -> None:

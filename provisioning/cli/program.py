@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from provisioning.cli.emulation import emulator
+from provisioning.cli.forwarding import forward
 from provisioning.cli.job import run
 from provisioning.cli.logs import logs
 from provisioning.cli.measuring import benchmark, prices, rank, report
@@ -33,6 +34,6 @@ def program() -> None:
 
 for command in (
     setup, compile_command, inspect, verify, ship, invoke, benchmark, rank, report, run,
-    status, logs, teardown, audit, doctor, targets, prices, emulator,
+    status, logs, forward, teardown, audit, doctor, targets, prices, emulator,
 ):  # fmt: skip
     program.add_command(command)

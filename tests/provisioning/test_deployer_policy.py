@@ -33,6 +33,7 @@ IAM_NAMES = {
     "s3:ListMultipartUploads": ["s3:ListBucketMultipartUploads"],
     "s3:ListObjectVersions": ["s3:ListBucketVersions"],
     "s3:ListObjectsV2": ["s3:ListBucket"],
+    "s3:DownloadFile": ["s3:GetObject"],
     "s3:UploadFile": ["s3:AbortMultipartUpload", "s3:PutObject"],
     "sts:GetCallerIdentity": [],
 }
@@ -59,7 +60,10 @@ def actions_of_the_edge() -> set[str]:
         if not (calls := calls_of(module)):
             continue
         operations = loader.load_service_model(service, "service-2")["operations"]
-        names = {xform_name(name): name for name in operations} | {"upload_file": "UploadFile"}
+        names = {xform_name(name): name for name in operations} | {
+            "upload_file": "UploadFile",
+            "download_file": "DownloadFile",
+        }
         for call in calls:
             operation = f"{service}:{names[call]}"
             actions.update(IAM_NAMES.get(operation, [operation]))
@@ -71,11 +75,15 @@ def policy_of(name: str, **changes: Any) -> tuple[Any, dict[str, Any]]:
     return spec, deployer_policy(spec, synthesize(spec), PLACE)
 
 
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
 def granted(policy: dict[str, Any]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for statement in policy["Statement"]:
-        for action in statement["Action"]:
-            found.setdefault(action, set()).update(statement["Resource"])
+        for action in _listed(statement["Action"]):
+            found.setdefault(action, set()).update(_listed(statement["Resource"]))
     return found
 
 
@@ -117,9 +125,10 @@ def test_no_action_has_a_wildcard_and_everything_is_for_looking_only() -> None:
 def test_roles_are_passed_to_ec2_only_and_commands_reach_the_deployments_hosts_only() -> None:
     _, policy = policy_of("cpu")
     conditions = {
-        statement["Action"][0]: (statement["Resource"], statement["Condition"]["StringEquals"])
+        action: (_listed(statement["Resource"]), statement["Condition"]["StringEquals"])
         for statement in policy["Statement"]
         if "Condition" in statement
+        for action in _listed(statement["Action"])
     }
     assert conditions == {
         "iam:PassRole": (
@@ -127,6 +136,10 @@ def test_roles_are_passed_to_ec2_only_and_commands_reach_the_deployments_hosts_o
             {"iam:PassedToService": ["ec2.amazonaws.com"]},
         ),
         "ssm:SendCommand": (
+            ["arn:aws:ec2:us-west-2:123456789012:instance/*"],
+            {"aws:ResourceTag/amazonei:deployment": "amazonei"},
+        ),
+        "ssm:StartSession": (
             ["arn:aws:ec2:us-west-2:123456789012:instance/*"],
             {"aws:ResourceTag/amazonei:deployment": "amazonei"},
         ),
