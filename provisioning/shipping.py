@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from provisioning.errors import HostFailed
 from provisioning.operations import Operation, operate
 from provisioning.serving import note_rolled_back, note_shipped
 from provisioning.supplying import supply
+from provisioning.uploading import Upload, store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from artifacts.signature import PublicKey
     from provisioning.operations import HostCalls
+    from provisioning.uploading import Stored
     from provisioning.wheelhouse import Gathered
 
 # Fetching a gigabyte, making an environment of it, starting a server and warming it up, generously.
@@ -41,7 +42,6 @@ class Package:
 
     path: Path
     size: int  # bytes of the archive
-    sha256: str  # of the archive's bytes: what the host compares on arrival
     digest: str  # of the manifest: the artifact's identity
     accelerator: str
     name: str
@@ -52,8 +52,9 @@ class Package:
 
     @property
     def key(self) -> str:
-        """The object's key in the deployment's bucket."""
-        return f"artifacts/models/{self.digest}.aei"
+        """The key of its recipe in the deployment's bucket: one per artifact and signer."""
+        signed = "" if self.claimed_signer is None else f"-{self.claimed_signer[:16]}"
+        return f"artifacts/models/{self.digest}{signed}.recipe"
 
 
 def open_package(path: Path, signer: PublicKey | None = None) -> Package:
@@ -65,12 +66,9 @@ def open_package(path: Path, signer: PublicKey | None = None) -> Package:
         raise BadRequest(f"There is no artifact {path}.", "Make one with: amazonei compile MODEL --target T")
     with closing(open_verified(path, signer=signer)) as contents:
         manifest, signature = contents.manifest, contents.signature
-    with path.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     return Package(
         path=path,
         size=path.stat().st_size,
-        sha256=sha256,
         digest=manifest.digest,
         accelerator=manifest.target,
         name=manifest.name,
@@ -87,8 +85,10 @@ def ship(
     wave: int = WAVE,
     wheels: Gathered | None = None,
     scale: Scale = DEFAULT_SCALE,
+    *,
+    resend: bool = False,
 ) -> Mapping[str, dict[str, Any]]:
-    """Upload the artifact unless it is there, install it on every host; return the hosts' responses.
+    """Upload what of the artifact is not there, install it on every host; return the hosts' responses.
 
     Each host verifies size, SHA-256, manifest and target before anything is loaded, starts the new version
     beside the old one, and switches only when it answers the golden request. Hosts install in waves; the
@@ -97,8 +97,8 @@ def ship(
     """
     if wheels is not None:
         supply(calls, wheels)
-    upload(calls, package)
-    request = _install_request(package, "" if wheels is None else wheels.lock.digest, scale)
+    stored = upload(calls, package, resend=resend)
+    request = _install_request(package, stored, "" if wheels is None else wheels.lock.digest, scale)
     operation = Operation(
         name="install", request=request, timeout_s=INSTALL_TIMEOUT_S, wave=wave, max_errors="0"
     )
@@ -131,12 +131,12 @@ def roll_back(
     return responses
 
 
-def _install_request(package: Package, wheelhouse: str, scale: Scale) -> InstallRequest:
+def _install_request(package: Package, stored: Stored, wheelhouse: str, scale: Scale) -> InstallRequest:
     return InstallRequest(
         id=uuid.uuid4().hex,
-        artifact_key=package.key,
+        artifact_key=stored.key,
         artifact_bytes=package.size,
-        artifact_sha256=package.sha256,
+        artifact_sha256=stored.sha256,
         manifest_digest=package.digest,
         accelerator=package.accelerator,
         signer=package.signer,
@@ -158,15 +158,15 @@ def _undone(calls: HostCalls, package: Package, request: InstallRequest, error: 
     )
 
 
-def upload(calls: HostCalls, package: Package) -> bool:
-    """Put the archive into the bucket; return whether anything had to be sent."""
-    bucket = calls.deployment.bucket
-    stored = calls.aws.s3.head_object(bucket, package.key)
-    # An object that somebody put over ours lacks our note, and is replaced; the host checks the bytes.
-    noted = None if stored is None else (stored.size, stored.metadata.get("sha256"))
-    if noted == (package.size, package.sha256):
-        calls.say(f"{package.key} is in the bucket already")
-        return False
+def upload(calls: HostCalls, package: Package, *, resend: bool = False) -> Stored:
+    """Put the archive into the bucket, as pieces that other versions of the model share with it."""
     calls.say(f"uploading {package.path.name} ({package.size / 1e6:.1f} MB)")
-    calls.aws.s3.upload_file(package.path, bucket, package.key, metadata={"sha256": package.sha256})
-    return True
+    plan = Upload(
+        s3=calls.aws.s3,
+        bucket=calls.deployment.bucket,
+        key=package.key,
+        scope=package.name,
+        clock=calls.clock,
+        say=calls.say,
+    )
+    return store(plan, package.path, resend=resend)

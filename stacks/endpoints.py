@@ -105,6 +105,7 @@ def _s3_policy(bucket_arn: str, spec: DeploymentSpec) -> Policy:
             "Action": "s3:GetObject",
             "Resource": f"{bucket_arn}/artifacts/*",
         },
+        {"Sid": "ListPieces", **_hosts_of(spec), "Action": "s3:ListBucket", "Resource": bucket_arn},
         {
             "Sid": "WriteResults",
             **_hosts_of(spec),

@@ -132,6 +132,14 @@ def _object_statements(bucket_arn: str) -> list[Statement]:
             "Resource": f"{bucket_arn}/artifacts/*",
         },
         {
+            # An artifact is fetched as a set of pieces, in one call of `aws s3 cp --recursive`.
+            "Sid": "ListPieces",
+            "Effect": "Allow",
+            "Action": "s3:ListBucket",
+            "Resource": bucket_arn,
+            "Condition": {"StringLike": {"s3:prefix": "artifacts/pieces/*"}},
+        },
+        {
             "Sid": "WriteResults",
             "Effect": "Allow",
             "Action": "s3:PutObject",

@@ -23,6 +23,7 @@ _MODULES = (
     "canonical.py",
     "errors.py",
     "manifest.py",
+    "recipe.py",
     "signature.py",
     "specs.py",
 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from artifacts.archive import MANIFEST_NAME, open_verified
 from artifacts.errors import ArtifactRefused
 from artifacts.manifest import Manifest
+from artifacts.recipe import Recipe, assemble
 from artifacts.serve.client import Client
 from artifacts.serve.current import Current, read_current
 from artifacts.serve.draining import Drain
@@ -86,10 +87,7 @@ def _bring(host: Host, request: InstallRequest) -> Manifest:
     host.settings.versions.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=host.settings.versions, prefix=".incoming-") as scratch:
         archive = Path(scratch) / "artifact.aei"
-        host.progress(f"fetching {request.artifact_key}")
-        host.storage.fetch_verified(request.artifact_key, archive, request.artifact_sha256)
-        if archive.stat().st_size != request.artifact_bytes:
-            raise ArtifactRefused("The artifact does not have the size that was shipped.")
+        _fetch(host, request, archive)
         with closing(
             open_verified(
                 archive,
@@ -108,6 +106,21 @@ def _bring(host: Host, request: InstallRequest) -> Manifest:
             shutil.rmtree(target, ignore_errors=True)
             unpacked.rename(target)
             return contents.manifest
+
+
+def _fetch(host: Host, request: InstallRequest, archive: Path) -> None:
+    """Put the archive together from its pieces, each of them as the recipe says, the recipe as asked."""
+    host.progress(f"fetching {request.artifact_key}")
+    written, pieces = archive.with_name("recipe"), archive.with_name("pieces")
+    host.storage.fetch_verified(request.artifact_key, written, request.artifact_sha256)
+    recipe = Recipe.decode(written.read_bytes())
+    if recipe.size != request.artifact_bytes:
+        raise ArtifactRefused("The artifact does not have the size that was shipped.")
+    pieces.mkdir()
+    host.progress(f"fetching {len(recipe.pieces)} pieces, {recipe.size / 1e6:.1f} MB")
+    host.storage.fetch_all(recipe.prefix, recipe.pieces, pieces)
+    assemble(recipe, pieces, archive)
+    shutil.rmtree(pieces)  # before the archive is unpacked: a disk need not hold it three times
 
 
 def _refuse_stand_in(manifest: Manifest, *, emulated: bool) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from artifacts.errors import ServeFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 _CHUNK = 1 << 20
@@ -37,6 +38,15 @@ class Storage:
         """Upload a file, of at most 5 GB."""
         self._run("put-object", "--bucket", self.bucket, "--key", key, "--body", str(path))
 
+    def fetch_all(self, prefix: str, names: Iterable[str], directory: Path) -> None:
+        """Download objects below a prefix into a directory, several at once, in one process.
+
+        One that is not there is left out; the caller checks what it got.
+        """
+        wanted = [word for name in sorted(names) for word in ("--include", name)]
+        place = [f"s3://{self.bucket}/{prefix}", str(directory)]
+        self._aws("s3", "cp", *place, "--recursive", "--only-show-errors", "--exclude", "*", *wanted)
+
     def fetch_verified(self, key: str, path: Path, digest: str) -> None:
         """Download an object whose SHA-256 is known; raises ServeFailed when it has another."""
         self.fetch(key, path)
@@ -48,15 +58,19 @@ class Storage:
             )
 
     def _run(self, operation: str, *arguments: str) -> None:
-        command = ["aws", "s3api", operation, *arguments]
+        self._aws("s3api", operation, *arguments)
+
+    def _aws(self, service: str, operation: str, *arguments: str) -> None:
         try:
-            done = subprocess.run(command, check=False, capture_output=True, text=True)
+            done = subprocess.run(
+                ["aws", service, operation, *arguments], check=False, capture_output=True, text=True
+            )
         except FileNotFoundError as error:
             raise ServeFailed("This host has no `aws` command.", "Use an image that carries it.") from error
         if done.returncode != 0:
             reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise ServeFailed(
-                f"aws s3api {operation} failed: {reason}", "Look at the host's role and endpoint."
+                f"aws {service} {operation} failed: {reason}", "Look at the host's role and endpoint."
             )
 
 

@@ -81,7 +81,11 @@ class Aws:
             read_timeout=READ_TIMEOUT_S,
             user_agent_extra="amazonei",
             # A bucket's own host name does not resolve behind a local endpoint.
-            s3={"addressing_style": "path" if self.endpoint_url else "auto"},
+            s3={
+                "addressing_style": "path" if self.endpoint_url else "auto",
+                # Every body we send has a checksum, and that is signed: hashing it once more proves nothing.
+                "payload_signing_enabled": False,
+            },
             # A proxy of the user's cannot reach this machine's own loopback.
             proxies={} if is_loopback(self.endpoint_url) else None,
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from boto3.s3.transfer import TransferConfig
 
@@ -89,6 +90,38 @@ class S3:
         """Return the keys of the objects that begin with the prefix."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         return tuple(item["Key"] for page in pages for item in page.get("Contents", []))
+
+    @translated("s3:ListObjectsV2")
+    def sizes(self, bucket: str, prefix: str) -> dict[str, int]:
+        """Return the bytes of each object whose key begins with the prefix, a request per 1,000 of them."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", [])}
+
+    @translated("s3:PutObject")
+    def put_piece(self, bucket: str, key: str, body: bytes, sha256: bytes) -> None:
+        """Put an object whose SHA-256 is known: S3 compares, nothing hashes it again."""
+        checksum = base64.b64encode(sha256).decode("ascii")
+        self._client.put_object(Bucket=bucket, Key=key, Body=body, ChecksumSHA256=checksum)
+
+    def put_noted(
+        self, bucket: str, key: str, body: bytes, note: Mapping[str, str], *, only_if_absent: bool
+    ) -> bool:
+        """Put a small object with metadata; return whether it was put, or its key was taken first."""
+        try:
+            self._put_noted(bucket, key, body, note, {"IfNoneMatch": "*"} if only_if_absent else {})
+        except AwsError as error:
+            if error.aws_code in ("PreconditionFailed", "412"):
+                return False
+            raise
+        return True
+
+    @translated("s3:PutObject")
+    def _put_noted(
+        self, bucket: str, key: str, body: bytes, note: Mapping[str, str], condition: Mapping[str, Any]
+    ) -> None:
+        self._client.put_object(
+            Bucket=bucket, Key=key, Body=body, Metadata=note, ChecksumAlgorithm="SHA256", **condition
+        )
 
     @translated("s3:GetObject")
     def get_object(self, bucket: str, key: str) -> bytes:

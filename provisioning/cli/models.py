@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,8 @@ from provisioning.cli.session import open_hosts
 from provisioning.cli.wheels import gather_wheels
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
     from artifacts.compile.request import CompileRequest, CompileResult
@@ -167,6 +168,7 @@ def verify(context: Context, artifact: Path, public_key: Path | None) -> None:
     Example:
       amazonei verify build/amazonei/digit_classifier-c7i.xlarge-0123456789ab.aei --key signing.pub
     """
+    from artifacts.archive import digest_file
     from provisioning.shipping import open_package
 
     package = open_package(artifact, required_signer(context, public_key))
@@ -180,7 +182,7 @@ def verify(context: Context, artifact: Path, public_key: Path | None) -> None:
         "target": package.accelerator,
         "lane": package.lane,
         "bytes": package.size,
-        "sha256": package.sha256,
+        "sha256": digest_file(artifact, artifact.name).sha256,
         "signature": None if signer is None else {"signer": signer, "checked": checked},
     }
     note = "" if signer is None or checked else " (as it says; check it with --key)"
@@ -207,6 +209,7 @@ def verify(context: Context, artifact: Path, public_key: Path | None) -> None:
 @click.option(
     "--batch", type=click.IntRange(min=1), help="Requests at once.  [default: what the artifact takes]"
 )
+@click.option("--resend", is_flag=True, help="Send every piece again, whatever the bucket has.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent and where; send nothing.")
 @public_key_option
 @shared_options
@@ -216,7 +219,6 @@ def ship(
     artifact: Path | None,
     accelerator: str | None,
     rollback: bool,
-    wave: int,
     dry_run: bool,
     **wanted: Any,
 ) -> None:
@@ -251,7 +253,8 @@ def ship(
         )
     scale = _scale(package, wanted["workers"], wanted["batch"])
     wheels = gather_wheels(context, package.accelerator, wanted=wanted["wheelhouse"])
-    _ship(context, Shipment(package, wheels, scale, wave), dry_run=dry_run)
+    how = {"wave": wanted["wave"], "scale": scale, "resend": wanted["resend"]}
+    _ship(context, package, wheels, how, dry_run=dry_run)
 
 
 def _roll_back(context: Context, accelerator: str | None, signer: PublicKey | None, *, dry_run: bool) -> None:
@@ -273,16 +276,6 @@ def _roll_back(context: Context, accelerator: str | None, signer: PublicKey | No
     context.console.answer(document | {"hosts": responses}, text)
 
 
-@dataclass(frozen=True, slots=True)
-class Shipment:
-    """What to ship, how it shall be served, and to how many hosts at once."""
-
-    package: Package
-    wheels: Gathered | None
-    scale: Scale
-    wave: int
-
-
 def _scale(package: Package, workers: int | None, batch: int | None) -> Scale:
     """Return how to serve; raise `BadRequest` for more requests at once than the artifact takes."""
     from artifacts.serve.scale import Scale, refuse_too_many
@@ -291,11 +284,11 @@ def _scale(package: Package, workers: int | None, batch: int | None) -> Scale:
     return Scale(workers=workers or 0, batch=batch or 0)
 
 
-def _ship(context: Context, shipment: Shipment, *, dry_run: bool) -> None:
+def _ship(
+    context: Context, package: Package, wheels: Gathered | None, how: Mapping[str, Any], *, dry_run: bool
+) -> None:
     from provisioning.shipping import ship as deliver
     from provisioning.supplying import unsent
-
-    package, wheels = shipment.package, shipment.wheels
 
     calls = open_hosts(context)
     calls.deployment.choose(package.accelerator)
@@ -310,11 +303,12 @@ def _ship(context: Context, shipment: Shipment, *, dry_run: bool) -> None:
         packages = 0 if wheels is None else sum(wheel.size for wheel in unsent(calls, wheels))
         document |= {"wheel_bytes": packages}
         more = f" and {packages / 1e6:.1f} MB of wheels" if wheels is not None else ""
-        line = f"Would send {package.size / 1e6:.1f} MB{more} to {len(hosts)} {package.accelerator} host(s)."
+        size = f"up to {package.size / 1e6:.1f} MB{more}"
+        line = f"Would send {size} to {len(hosts)} {package.accelerator} host(s)."
         context.console.answer(document | {"hosts": hosts}, line)
         return
     with context.console.activity(f"shipping {package.path.name}"):
-        responses = deliver(calls, package, shipment.wave, wheels, shipment.scale)
+        responses = deliver(calls, package, wheels=wheels, **how)
     text = "\n".join(f"{host}: serving {package.digest[:12]} ({package.lane})" for host in responses)
     context.console.answer(document | {"hosts": responses}, text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,25 @@ class Bucket(S3):
         self.puts.append(key)
         self.requests.append(("PUT", key, len(body)))
         self.objects[key] = body
+
+    def sizes(self, bucket: str, prefix: str) -> dict[str, int]:
+        self.requests.append(("LIST", prefix, 0))
+        return {key: len(body) for key, body in self.objects.items() if key.startswith(prefix)}
+
+    def put_piece(self, bucket: str, key: str, body: bytes, sha256: bytes) -> None:
+        assert hashlib.sha256(body).digest() == sha256, "S3 would answer BadDigest"
+        self.requests.append(("PUT", key, len(body)))
+        self.objects[key] = body
+
+    def put_noted(
+        self, bucket: str, key: str, body: bytes, note: Mapping[str, str], *, only_if_absent: bool
+    ) -> bool:
+        self.requests.append(("PUT", key, len(body)))
+        if only_if_absent and key in self.objects:
+            return False
+        self.objects[key] = body
+        self.notes[key] = dict(note)
+        return True
 
     def get_object(self, bucket: str, key: str) -> bytes:
         self.requests.append(("GET", key, 0))

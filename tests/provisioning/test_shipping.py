@@ -27,7 +27,6 @@ def package(tmp_path: Path) -> Package:
     return Package(
         path=path,
         size=1000,
-        sha256="5" * 64,
         digest=digest,
         accelerator="c7i.xlarge",
         name="net",
@@ -57,7 +56,8 @@ def test_a_fleet_of_any_size_costs_one_upload_and_one_command(hosts: int, packag
     responses = ship(world.calls, package)
     assert len(responses) == hosts
     sent = [key for verb, key, _ in world.bucket.requests if verb == "PUT"]
-    assert Counter(key.split("/")[1] for key in sent) == {"models": 1, "bundles": 1, "requests": 1}
+    counted = Counter(key.split("/")[1] for key in sent)
+    assert counted == {"pieces": 1, "models": 1, "bundles": 1, "requests": 1}
     pages = -(-hosts // 50)
     assert Counter(world.declared.ssm.calls) == {
         "SendCommand": 1,
@@ -72,16 +72,19 @@ def test_shipping_again_asks_twice_and_sends_no_data(package: Package) -> None:
     world = fleet(1)
     ship(world.calls, package)
     world.bucket.requests.clear()
-    assert upload(world.calls, package) is False
+    assert upload(world.calls, package).bytes == 0
     put_bundle(world.calls.aws, "box")
     assert [(verb, size) for verb, _, size in world.bucket.requests] == [("HEAD", 0), ("HEAD", 0)]
 
 
-def test_an_object_that_somebody_put_over_ours_is_sent_again(package: Package) -> None:
+def test_a_recipe_that_somebody_put_over_ours_is_sent_again(package: Package) -> None:
     world = fleet(1)
-    world.bucket.objects[package.key] = b"y" * 1000
-    assert upload(world.calls, package) is True
-    assert world.bucket.objects[package.key] == b"x" * 1000
+    ours = upload(world.calls, package)
+    recipe = world.bucket.objects[package.key]
+    world.bucket.objects[package.key] = b"y" * len(recipe)
+    world.bucket.notes[package.key] = {}
+    assert upload(world.calls, package).sha256 == ours.sha256
+    assert world.bucket.objects[package.key] == recipe
 
 
 def test_a_response_that_came_with_the_list_is_not_fetched(package: Package) -> None:

@@ -94,7 +94,6 @@ def test_hosts_are_told_which_wheelhouse_to_serve_from(world: World, tmp_path: P
     package = Package(
         path=artifact,
         size=1,
-        sha256="5" * 64,
         digest="d" * 64,
         accelerator="c7i.xlarge",
         name="net",

@@ -132,11 +132,11 @@ def test_a_host_reads_artifacts_and_writes_results_and_nothing_else_in_s3(deploy
     (stack,) = deployments["cpu"]
     (role,) = resources(stack, "AWS::IAM::Role")
     (policy,) = resources(stack, "AWS::IAM::ManagedPolicy")
-    allowed = {
-        statement["Action"]: statement["Resource"]["Fn::Join"][1][1]
-        for statement in policy["PolicyDocument"]["Statement"]
-        if "s3:" in json.dumps(statement["Action"])
-    }
+    statements = policy["PolicyDocument"]["Statement"]
+    of_s3 = {each["Action"]: each for each in statements if "s3:" in json.dumps(each["Action"])}
+    listing = of_s3.pop("s3:ListBucket")
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": "artifacts/pieces/*"}}
+    allowed = {action: each["Resource"]["Fn::Join"][1][1] for action, each in of_s3.items()}
     assert allowed == {"s3:GetObject": "/artifacts/*", "s3:PutObject": "/results/*"}
     assert role["Path"] == policy["Path"] == "/amazonei/amazonei/us-west-2/"
     assert "Policies" not in role

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from artifacts.canonical import sha256
 from artifacts.serve.bundle import build_bundle, bundle_digest
 from artifacts.serve.document import host_document
 from artifacts.serve.requests import InstallRequest, StopRequest
+from provisioning.uploading import Upload, store
+from tests.provisioning.declared import StillClock
+from tests.provisioning.operated import Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +26,13 @@ _AWS = """\
 #!{python} -S
 import pathlib, shutil, sys
 operation, arguments = sys.argv[2], sys.argv[3:]
+if sys.argv[1:3] == ["s3", "cp"]:
+    source = pathlib.Path({bucket!r}) / arguments[0].removeprefix("s3://bucket/")
+    assert arguments[2:6] == ["--recursive", "--only-show-errors", "--exclude", "*"], arguments
+    for name in arguments[7::2]:
+        if (source / name).exists():
+            shutil.copy(source / name, arguments[1])
+    sys.exit(0)
 options = dict(zip(arguments[::2], arguments[1::2]))
 stored = pathlib.Path({bucket!r}) / options["--key"]
 if operation == "get-object":
@@ -110,14 +119,18 @@ class Machine:
         )
 
     def install(self, artifact: Path, digest: str, **change: Any) -> Response:
-        data = artifact.read_bytes()
-        key = f"artifacts/models/{digest}.aei"
-        self.store(key, data)
+        bucket, key = Bucket(), f"artifacts/models/{digest}.recipe"
+        upload = Upload(
+            s3=bucket, bucket="bucket", key=key, scope="model", clock=StillClock(), say=lambda _: None
+        )
+        stored = store(upload, artifact)
+        for name, body in bucket.objects.items():
+            self.store(name, body)
         fields: dict[str, Any] = {
             "id": f"install-{digest[:12]}",
-            "artifact_key": key,
-            "artifact_bytes": len(data),
-            "artifact_sha256": sha256(data),
+            "artifact_key": stored.key,
+            "artifact_bytes": artifact.stat().st_size,
+            "artifact_sha256": stored.sha256,
             "manifest_digest": digest,
             "accelerator": self.accelerator,
         }

@@ -220,7 +220,7 @@ def test_a_version_with_a_wrong_answer_leaves_the_old_one_serving(
         ({"artifact_bytes": 1}, 4),
         ({"manifest_digest": "0" * 64}, 4),
         ({"accelerator": "inf2.xlarge"}, 4),
-        ({"artifact_key": "artifacts/models/missing.aei"}, 5),
+        ({"artifact_key": "artifacts/models/missing.recipe"}, 5),
     ],
 )
 def test_what_is_not_the_promised_artifact_is_never_started(

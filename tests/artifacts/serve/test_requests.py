@@ -24,7 +24,7 @@ from provisioning.signing import public_part
 
 INSTALL = InstallRequest(
     id="20261121-1",
-    artifact_key="artifacts/models/abc.aei",
+    artifact_key="artifacts/models/abc.recipe",
     artifact_bytes=10,
     artifact_sha256="0" * 64,
     manifest_digest="1" * 64,

@@ -1,4 +1,4 @@
-"""Sixteen ways to put something else on a host than what was meant; none of them is ever opened."""
+"""Eighteen ways to put something else on a host than what was meant; none of them is ever opened."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import stat
 import zipfile
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from artifacts import archive
-from artifacts.canonical import sha256
 from artifacts.serve.requests import StatusRequest
 from provisioning.signing import sign
 from tests.artifacts.keys import Pair, make_pair
@@ -82,23 +81,22 @@ def flipped(data: bytes) -> bytes:
     return data[:-40] + bytes([data[-40] ^ 1]) + data[-39:]
 
 
-# What arrives, and whether the request speaks of the changed bytes too, so that only the manifest can tell.
-ON_THE_WAY: dict[str, tuple[Callable[[bytes], bytes], bool]] = {
-    "object replaced": (lambda _data: b"something else", False),
-    "object truncated": (lambda data: data[: len(data) // 2], False),
-    "truncated, and the request with it": (lambda data: data[: len(data) // 2], True),
-    "files swapped inside": (rezipped(swapped), True),
-    "a symbolic link inside": (rezipped(symlinked), True),
-    "a bomb inside": (rezipped(bomb), True),
-    "a way out of the directory": (rezipped(with_entry("../evil.py")), True),
-    "a file too many": (rezipped(with_entry("sitecustomize.py")), True),
+# What becomes of the objects under a prefix: the recipe, or the pieces it names.
+ON_THE_WAY: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "recipe replaced": ("artifacts/models/", lambda _data: b"something else"),
+    "recipe truncated": ("artifacts/models/", lambda data: data[: len(data) // 2]),
+    "pieces replaced": ("artifacts/pieces/", lambda data: bytes(len(data))),
+    "pieces truncated": ("artifacts/pieces/", lambda data: data[:-1]),
 }
-
-
-def install(machine: Machine, artifact: Path, digest: str, alter: Callable[[bytes], bytes] | None) -> Any:
-    data = artifact.read_bytes()
-    told = alter(data) if alter else data
-    return machine.install(artifact, digest, artifact_sha256=sha256(told), artifact_bytes=len(told))
+# What becomes of the archive before it is stored: the request speaks of it, only the manifest can tell.
+BEFOREHAND: dict[str, Callable[[bytes], bytes]] = {
+    "truncated": lambda data: data[: len(data) // 2],
+    "files swapped inside": rezipped(swapped),
+    "a symbolic link inside": rezipped(symlinked),
+    "a bomb inside": rezipped(bomb),
+    "a way out of the directory": rezipped(with_entry("../evil.py")),
+    "a file too many": rezipped(with_entry("sitecustomize.py")),
+}
 
 
 def intercepted(machine: Machine, prefix: str, alter: Callable[[bytes], bytes]) -> Intercepted:
@@ -118,11 +116,23 @@ def assert_nothing_was_opened(machine: Machine, steps: str) -> None:
 def test_what_was_changed_on_the_way_is_refused_before_it_is_opened(
     way: str, new_machine: Callable[..., Machine], two_layers: CompileResult
 ) -> None:
-    alter, told = ON_THE_WAY[way]
-    machine = intercepted(new_machine(), "artifacts/models/", alter)
-    response = install(machine, two_layers.artifact, two_layers.digest, alter if told else None)
-    assert response.code == (4 if told else 5), response.document
+    prefix, alter = ON_THE_WAY[way]
+    machine = intercepted(new_machine(), prefix, alter)
+    response = machine.install(two_layers.artifact, two_layers.digest)
+    assert response.code == 5, response.document
     assert response.document["ok"] is False
+    assert_nothing_was_opened(machine, response.steps)
+
+
+@pytest.mark.parametrize("way", BEFOREHAND)
+def test_what_was_changed_beforehand_is_refused_before_it_is_opened(
+    way: str, new_machine: Callable[..., Machine], two_layers: CompileResult, tmp_path: Path
+) -> None:
+    machine, changed = new_machine(), tmp_path / "changed.aei"
+    changed.write_bytes(BEFOREHAND[way](two_layers.artifact.read_bytes()))
+    response = machine.install(changed, two_layers.digest)
+    assert response.code == 4, response.document
+    assert response.document["error"]["code"] == "artifact-refused"
     assert_nothing_was_opened(machine, response.steps)
     assert not (machine.root / "evil.py").exists()
 
@@ -131,7 +141,7 @@ def test_a_request_that_was_altered_is_not_obeyed(
     new_machine: Callable[..., Machine], two_layers: CompileResult
 ) -> None:
     machine = intercepted(new_machine(), "artifacts/requests/", lambda data: data + b" ")
-    response = install(machine, two_layers.artifact, two_layers.digest, None)
+    response = machine.install(two_layers.artifact, two_layers.digest)
     assert (response.code, response.document) == (5, {})
     assert "has SHA-256" in response.summary["error"]["message"]
     assert_nothing_was_opened(machine, response.steps)
@@ -141,7 +151,7 @@ def test_a_bundle_that_was_altered_is_not_run(
     new_machine: Callable[..., Machine], two_layers: CompileResult
 ) -> None:
     machine = intercepted(new_machine(), "artifacts/bundles/", flipped)
-    response = install(machine, two_layers.artifact, two_layers.digest, None)
+    response = machine.install(two_layers.artifact, two_layers.digest)
     assert (response.code, response.document) == (4, {})
     assert "host bundle does not have the digest" in response.steps
     assert not list((machine.home / "bundles").iterdir())

@@ -1,0 +1,172 @@
+"""How an archive is put together again from pieces that the bucket keeps by content.
+
+An archive is three streams, interleaved by a layout: *large* members (tensors), cut into pieces of at most
+`PIECE_BYTES`; *small* members, some of them per piece; and the *frame*, the zip headers between them, which
+lies in the recipe itself. A piece is an object named by its SHA-256. The recipe is written when all pieces
+are there: it is the commit point, and its own SHA-256 stands for every byte of the archive.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from artifacts import canonical
+from artifacts.canonical import SHA256_HEX, Fields
+from artifacts.errors import ArtifactRefused, BadRequest, ServeFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import IO
+
+FORMAT = "amazonei-recipe/1"
+PIECE_BYTES = 8 << 20  # also what one thread of an upload holds in memory
+FRAME, SMALL, LARGE = 0, 1, 2
+_STREAMS = (FRAME, SMALL, LARGE)
+_PREFIX = re.compile(r"artifacts/pieces/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}/")
+_MAX_BYTES = 64 << 20  # of a recipe unpacked: about 400,000 pieces
+_AGAIN = "Ship it again with --resend, which sends every piece anew."
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """An object by content; of `PIECE_BYTES` at most."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """The pieces of an archive, and the order that makes them one."""
+
+    prefix: str  # of the pieces' keys
+    frame: bytes
+    small: tuple[Piece, ...]
+    large: tuple[Piece, ...]
+    layout: tuple[tuple[int, int], ...]  # (stream, bytes of it that come next)
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of the archive."""
+        return sum(count for _, count in self.layout)
+
+    @property
+    def pieces(self) -> frozenset[str]:
+        """Return the SHA-256 of every piece that is needed."""
+        return frozenset(piece.sha256 for piece in (*self.small, *self.large))
+
+    def encode(self) -> bytes:
+        """Return the bytes of the recipe's object: canonical JSON, deflated."""
+        document = {
+            "format": FORMAT,
+            "prefix": self.prefix,
+            "frame": base64.b64encode(self.frame).decode("ascii"),
+            "small": [[piece.sha256, piece.size] for piece in self.small],
+            "large": [[piece.sha256, piece.size] for piece in self.large],
+            "layout": [number for run in self.layout for number in run],
+        }
+        return zlib.compress(canonical.encode(document), 9)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Recipe:
+        """Read a recipe; raises ArtifactRefused for one that makes no whole archive."""
+        try:
+            recipe = _read(Fields.parse(_inflated(data), "recipe"))
+        except (BadRequest, binascii.Error, ValueError, TypeError) as error:
+            raise ArtifactRefused(f"The recipe of the artifact cannot be read: {error}", _AGAIN) from error
+        for stream, there in enumerate(recipe.sizes()):
+            if there != sum(count for kind, count in recipe.layout if kind == stream):
+                raise ArtifactRefused("The recipe's pieces and its layout disagree.", _AGAIN)
+        return recipe
+
+    def sizes(self) -> tuple[int, int, int]:
+        """Return the bytes of the three streams."""
+        small, large = (sum(piece.size for piece in pieces) for pieces in (self.small, self.large))
+        return len(self.frame), small, large
+
+
+def _inflated(data: bytes) -> bytes:
+    inflater = zlib.decompressobj()
+    try:
+        document = inflater.decompress(data, _MAX_BYTES)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    if not inflater.eof or inflater.unused_data:
+        raise ValueError("it is cut off, larger than 64 MiB, or followed by something else")
+    return document
+
+
+def _read(fields: Fields) -> Recipe:
+    if fields.text("format") != FORMAT:
+        raise BadRequest(f"This tool reads {FORMAT!r} only.")
+    numbers = fields.array("layout")
+    if len(numbers) % 2 or not all(type(number) is int and number >= 0 for number in numbers):
+        raise BadRequest("The layout is not of pairs of whole numbers.")
+    layout = tuple(zip(numbers[::2], numbers[1::2], strict=True))
+    if any(stream not in _STREAMS for stream, _ in layout):
+        raise BadRequest("The layout names a stream that there is not.")
+    recipe = Recipe(
+        prefix=fields.text("prefix", _PREFIX),
+        frame=base64.b64decode(fields.text("frame"), validate=True),
+        small=tuple(_piece(value) for value in fields.array("small")),
+        large=tuple(_piece(value) for value in fields.array("large")),
+        layout=layout,
+    )
+    fields.finish()
+    return recipe
+
+
+def _piece(value: Any) -> Piece:
+    sha256, size = value
+    if not SHA256_HEX.fullmatch(sha256) or type(size) is not int or not 0 < size <= PIECE_BYTES:
+        raise BadRequest("A piece is a SHA-256 and a size.")
+    return Piece(sha256, size)
+
+
+def assemble(recipe: Recipe, pieces: Path, archive: Path) -> None:
+    """Write the archive from a directory of pieces, each compared with its SHA-256 before it is used.
+
+    Holds two pieces in memory. Raises ServeFailed for a piece that is missing or is another.
+    """
+    sources = {
+        FRAME: _Source(iter([recipe.frame])),
+        SMALL: _Source(_verified(piece, pieces) for piece in recipe.small),
+        LARGE: _Source(_verified(piece, pieces) for piece in recipe.large),
+    }
+    with archive.open("xb") as whole:
+        for stream, count in recipe.layout:
+            sources[stream].copy(count, whole)
+
+
+def _verified(piece: Piece, directory: Path) -> bytes:
+    try:
+        data = (directory / piece.sha256).read_bytes()
+    except FileNotFoundError as error:
+        raise ServeFailed(f"Piece {piece.sha256[:12]}… is not in the bucket.", _AGAIN) from error
+    if len(data) != piece.size or hashlib.sha256(data).hexdigest() != piece.sha256:
+        raise ServeFailed(f"Piece {piece.sha256[:12]}… has other bytes than its name says.", _AGAIN)
+    return data
+
+
+class _Source:
+    """One stream of an archive, taken in order."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._left = memoryview(b"")
+
+    def copy(self, count: int, target: IO[bytes]) -> None:
+        """Write the next `count` bytes; a recipe that was decoded has them."""
+        while count:
+            if not self._left:
+                self._left = memoryview(next(self._chunks))
+            taken, self._left = self._left[:count], self._left[count:]
+            target.write(taken)
+            count -= len(taken)

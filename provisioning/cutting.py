@@ -1,0 +1,145 @@
+"""Where to cut an archive, so that what did not change is cut out the same way again.
+
+TorchScript programs and `.pt2` packages are zips of stored members, a member per tensor, inside the archive.
+So the cuts follow the members: a retrained head changes its own tensors' pieces and no others, and weights
+folded into a frozen program are still members of it. A member that is one large file (the shared library of
+an AOTInductor package) is cut at fixed places from its own start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import struct
+import zipfile
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+from artifacts.recipe import FRAME, LARGE, PIECE_BYTES, SMALL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# Below this a member shares a piece with its neighbours: a request costs as much as sending 64 KiB.
+SMALL_BYTES = 64 << 10
+_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then the lengths of name and extra field
+_ONE_IN = 8  # of small members ends a piece, chosen by content so that an insertion shifts no later cut
+
+
+class Extent(NamedTuple):
+    """Bytes of the archive."""
+
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cutting:
+    """An archive's three streams: where each piece's bytes lie, and how the streams interleave."""
+
+    frame: bytes
+    small: tuple[tuple[Extent, ...], ...]
+    large: tuple[tuple[Extent, ...], ...]
+    layout: tuple[tuple[int, int], ...]
+
+
+def cut(path: Path) -> Cutting:
+    """Return where to cut a file; one that is no zip is cut at fixed places."""
+    with path.open("rb") as stream:
+        file = stream.fileno()
+        size = os.fstat(file).st_size
+        runs = list(_runs(_members(stream, Extent(0, size)), size))
+        frame = b"".join(os.pread(file, count, offset) for kind, (offset, count) in runs if kind == FRAME)
+        return Cutting(
+            frame=frame,
+            small=tuple(_bundles(file, [extent for kind, extent in runs if kind == SMALL])),
+            large=tuple((part,) for kind, extent in runs if kind == LARGE for part in _parts(extent)),
+            layout=tuple((kind, extent.size) for kind, extent in runs),
+        )
+
+
+def _members(stream: io.BufferedReader, place: Extent, depth: int = 1) -> list[Extent]:
+    """Return the data of a zip's members, and of the members that are zips themselves, in order."""
+    window = _Window(stream.fileno(), place)
+    try:
+        with zipfile.ZipFile(window) as archive:
+            found = sorted(_data(window, place, entry) for entry in archive.infolist())
+    except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError):
+        return [place]
+    if not found or any(before.offset + before.size > after.offset for before, after in pairwise(found)):
+        return [place]
+    if depth:
+        found = [inner for extent in found for inner in _members(stream, extent, depth - 1)]
+    return [extent for extent in found if extent.size]
+
+
+def _data(window: _Window, place: Extent, entry: zipfile.ZipInfo) -> Extent:
+    window.seek(entry.header_offset)
+    signature, name, extra = _LOCAL_HEADER.unpack(window.read(_LOCAL_HEADER.size))
+    start = entry.header_offset + _LOCAL_HEADER.size + name + extra
+    if signature != b"PK\x03\x04" or start + entry.compress_size > place.size:
+        raise ValueError(entry.filename)
+    return Extent(place.offset + start, entry.compress_size)
+
+
+def _runs(members: list[Extent], size: int) -> Iterator[tuple[int, Extent]]:
+    """Yield every byte of the file once: members by their size, and what is between them."""
+    at = 0
+    for extent in [*members, Extent(size, 0)]:
+        gap = Extent(at, extent.offset - at)
+        if gap.size:
+            yield (FRAME if gap.size < SMALL_BYTES else LARGE), gap
+        if extent.size:
+            yield (SMALL if extent.size < SMALL_BYTES else LARGE), extent
+        at = extent.offset + extent.size
+
+
+def _parts(extent: Extent) -> Iterator[Extent]:
+    end = extent.offset + extent.size
+    for offset in range(extent.offset, end, PIECE_BYTES):
+        yield Extent(offset, min(PIECE_BYTES, end - offset))
+
+
+def _bundles(file: int, members: list[Extent]) -> Iterator[tuple[Extent, ...]]:
+    bundle: list[Extent] = []
+    for member in members:
+        bundle.append(member)
+        full = sum(extent.size for extent in bundle) >= SMALL_BYTES
+        if full or hashlib.sha256(os.pread(file, member.size, member.offset)).digest()[0] % _ONE_IN == 0:
+            yield tuple(bundle)
+            bundle = []
+    if bundle:
+        yield tuple(bundle)
+
+
+class _Window(io.RawIOBase):
+    """Part of a file as a file of its own; it is read by place, so that windows do not move each other."""
+
+    def __init__(self, file: int, place: Extent) -> None:
+        self._file, self._place, self._at = file, place, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._place.size}[whence]
+        if base + offset < 0:
+            raise ValueError(f"{offset} is before the beginning")
+        self._at = base + offset
+        return self._at
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        left = max(self._place.size - self._at, 0)
+        data = os.pread(self._file, min(len(buffer), left), self._place.offset + self._at)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
