@@ -14,9 +14,11 @@ from artifacts.archive import evidence_path, open_verified
 from artifacts.compile.pipeline import compile_model
 from artifacts.compile.request import CompileRequest, CompileResult, Method
 from artifacts.compile.subject import prepare_subject
+from artifacts.compile.torchscript import freeze, save, trace
 from artifacts.errors import BadRequest, CompileError, ToolchainMissing, VerificationFailed
 from artifacts.serve import handler
 from artifacts.serve.golden import read_golden
+from artifacts.serve.program import load_program
 from artifacts.serve.sampling import sample
 from artifacts.specs import TensorSpec
 
@@ -184,6 +186,33 @@ def test_the_users_module_is_not_touched() -> None:
     assert all(parameter.requires_grad for parameter in module.parameters())
     assert not any(part.training for part in subject.flat.modules())
     torch.testing.assert_close(module.state_dict(), before)
+
+
+class Tied(torch.nn.Module):
+    """Its output layer is its embedding, as language models have it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = torch.nn.Embedding(6, 3)
+        self.head = torch.nn.Linear(3, 6, bias=False)
+        self.head.weight = self.embedding.weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head(self.embedding(x))
+        return logits
+
+
+def test_tied_weights_stay_tied_in_the_users_module_and_are_harmless_in_a_program(tmp_path: Path) -> None:
+    module = Tied()
+    subject = prepare_subject(module, (TensorSpec(name="x", dtype="int64", shape=(1, 4), low=0, high=6),))
+    request = sample(subject.inputs, seed=1)
+    expected = module.eval()(request["x"])
+    program = trace(subject, sample(subject.inputs, seed=0)).module
+    save(freeze(program), tmp_path / "program.pt")
+    loaded = load_program(tmp_path / "program.pt", "none")
+    torch.testing.assert_close(loaded(request["x"])[0], expected)
+    assert module.head.weight is module.embedding.weight
+    assert module.head.weight.requires_grad
 
 
 def test_a_stand_in_says_what_it_stands_in_for(compiled: Callable[..., CompileResult]) -> None:
