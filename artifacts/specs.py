@@ -214,7 +214,7 @@ def check_axes(specs: tuple[TensorSpec, ...]) -> None:
 
 def padded(specs: tuple[TensorSpec, ...], values: Mapping[str, float]) -> tuple[TensorSpec, ...]:
     """Return the specs with these padding values, by input; raises BadRequest outside of a range."""
-    found = tuple(replace(spec, pad=values.get(spec.name, spec.pad)) for spec in specs)
+    found = tuple(replace(spec, pad=float(values.get(spec.name, spec.pad))) for spec in specs)
     for spec in found:
         spec.check()
         if spec.low is None or spec.high is None or spec.low <= spec.pad < spec.high:
