@@ -84,6 +84,12 @@ DIRECT: Mapping[str, tuple[str, ...]] = {
     "ssm::parameter/aws/service/*": ("ssm:GetParameter", "ssm:GetParameters"),
 }
 # sts:GetCallerIdentity needs no permission.
+# The same for a deployment that has endpoints.
+WITH_ENDPOINTS: Mapping[str, tuple[str, ...]] = {
+    "sagemaker:endpoint/{name}-*": ("sagemaker:DescribeEndpoint", "sagemaker:InvokeEndpoint"),
+    "sagemaker:endpoint-config/*": ("sagemaker:DescribeEndpointConfig",),
+    "logs:log-group:/aws/sagemaker/Endpoints/{name}-*": ("logs:DescribeLogStreams", "logs:GetLogEvents"),
+}
 
 # The guard's own types, which it does not delete itself.
 GUARD_RESOURCES: Mapping[str, tuple[str, ...]] = {

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from provisioning.deployer_actions import DIRECT, resources_of, stack_actions
+from provisioning.deployer_actions import DIRECT, WITH_ENDPOINTS, resources_of, stack_actions
 from provisioning.deployment import TAG_DEPLOYMENT
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ PASSED_TO: Mapping[str, tuple[str, ...]] = {
 def deployer_policy(spec: DeploymentSpec, stacks: Sequence[SynthesizedStack], place: Place) -> Policy:
     """Return the policy of somebody who deploys, uses and removes this deployment, and no other."""
     granted: dict[str, set[str]] = defaultdict(set)
-    for pattern, actions in DIRECT.items():
+    for pattern, actions in (*DIRECT.items(), *(WITH_ENDPOINTS.items() if spec.endpoints else ())):
         granted[pattern.format(name=spec.name)].update(actions)
     types = resource_types(stacks)
     for name, needed in stack_actions(types, spec.region).items():

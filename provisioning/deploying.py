@@ -42,6 +42,7 @@ class StackRequest:
     tags: Mapping[str, str]  # with the deployment's tag
     token: str
     deadline_s: float = STACK_DEADLINE_S
+    keep_failed: bool = False  # a creation that fails is left for whoever wants to look at it, and deletes it
 
 
 def deploy_stack(
@@ -70,7 +71,8 @@ def deploy_stack(
             aws_code=change_set.status,
         )
     else:
-        _execute(request, change_set, follower)
+        # An update that fails goes back whatever is wished: what served before has to serve on.
+        _execute(request, change_set, follower, keep_failed=request.keep_failed and kind == "CREATE")
     stack = aws.cloudformation.describe_stack(request.name)
     return stack.outputs if stack else {}
 
@@ -221,9 +223,13 @@ def _withdraw(request: StackRequest, change_set: ChangeSetRecord, kind: str, fol
         _delete(stack, follower)
 
 
-def _execute(request: StackRequest, change_set: ChangeSetRecord, follower: Follower) -> None:
+def _execute(
+    request: StackRequest, change_set: ChangeSetRecord, follower: Follower, *, keep_failed: bool
+) -> None:
     before = follower.cursor(request.name)
-    follower.aws.cloudformation.execute_change_set(request.name, change_set.name, request.token)
+    follower.aws.cloudformation.execute_change_set(
+        request.name, change_set.name, request.token, keep_failed=keep_failed
+    )
     events = follower.follow(request.name, before, request.deadline_s)
     if not events or events[-1].status not in DEPLOYED:
         raise _failure(request.name, events)

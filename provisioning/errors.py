@@ -9,6 +9,7 @@ AmazoneiError                      (artifacts.errors)
  |   |- AccessDenied               the credentials do not allow the call
  |   |- NotFound                   the named thing does not exist
  |   |- StackFailed                CloudFormation rolled back; carries the first failed event
+ |   |- EndpointFailed             a SageMaker endpoint did not come up; carries its reason and its log
  |   `- HostFailed                 a command on a host failed, timed out or was never delivered
  |- LeftBehind            exit 6   something is still there, and is listed
  `- Interrupted           exit 75  stopped half-way; the message says how to go on
@@ -93,6 +94,12 @@ class StackFailed(AwsError):
     """CloudFormation could not reach the wanted state; the message is its first failed event."""
 
     code = "stack-failed"
+
+
+class EndpointFailed(AwsError):
+    """A SageMaker endpoint did not come up with what was shipped, or is not there to be asked."""
+
+    code = "endpoint-failed"
 
 
 class HostFailed(AwsError):

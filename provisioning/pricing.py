@@ -186,6 +186,20 @@ def estimate(
     return Estimate(items=tuple(items), missing=tuple(missing))
 
 
+def endpoint_estimate(
+    prices: PriceTable, region: str, instance_type: str, elastic_inference: str | None, count: int
+) -> Estimate:
+    """Return what the instances of a SageMaker endpoint cost per hour, by SageMaker's names of them."""
+    items: list[CostItem] = []
+    missing: list[PriceMissing] = []
+    for name in filter(None, (instance_type, elastic_inference)):
+        try:
+            items.append(_item(prices.hourly(name, region), f"{name} of the endpoint", count))
+        except PriceMissing as problem:
+            missing.append(problem)
+    return Estimate(items=tuple(items), missing=tuple(missing))
+
+
 def nat_gateway(prices: PriceTable, region: str) -> CostItem | None:
     """Return what one NAT gateway would cost per hour, or None where no source says it."""
     try:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from provisioning.deployment import TAG_ACCELERATOR, TAG_DEPLOYMENT, TAG_EXPIRES
-from provisioning.pricing import EndpointCharge, HostCharge, estimate
+from provisioning.pricing import EndpointCharge, HostCharge, endpoint_estimate, estimate
 
 if TYPE_CHECKING:
     from provisioning.aws import Aws
@@ -71,18 +71,59 @@ def observe_status(aws: Aws, name: str, prices: PriceTable, now: datetime) -> St
     stacks = aws.cloudformation.list_stacks_of(name)
     hosts = aws.ec2.instances({TAG_DEPLOYMENT: name})
     endpoints = aws.ec2.vpc_endpoints({TAG_DEPLOYMENT: name})
+    served = tuple(observe_served(aws, prices, stack.outputs["EndpointName"]) for stack in stacks
+                   if "EndpointName" in stack.outputs)  # fmt: skip
     cost = estimate(prices, aws.region, _host_charges(hosts), _endpoint_charge(endpoints))
     # A partial sum would mislead: with one unknown price the total is unknown.
-    hourly = None if cost.missing else round(cost.hourly, 6)
+    unknown = cost.missing or any(each.hourly is None for each in served)
+    hourly = None if unknown else round(cost.hourly + sum(each.hourly or 0 for each in served), 6)
     expires_at = next((stack.tags[TAG_EXPIRES] for stack in stacks if TAG_EXPIRES in stack.tags), None)
     return Status(
         name=name,
         region=aws.region,
-        items=(*_stack_items(stacks), *_host_items(hosts), *_endpoint_items(endpoints)),
+        items=(
+            *_stack_items(stacks),
+            *_host_items(hosts),
+            *_endpoint_items(endpoints),
+            *(each.item() for each in served),
+        ),
         hourly=hourly,
         spent=None if hourly is None else round(hourly * _hours(stacks, now), 6),
         expires_at=expires_at,
         seconds_left=_seconds_left(expires_at, now),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A SageMaker endpoint, its instances, and what they cost per hour; None where that is not known."""
+
+    name: str
+    state: str
+    instance_type: str
+    instances: int
+    hourly: float | None
+
+    def item(self) -> Item:
+        """Return the endpoint as a line of the status."""
+        price = "price unknown" if self.hourly is None else f"${self.hourly:.4f}/h"
+        kind = f"SageMaker endpoint, {self.instances} x {self.instance_type}, {price}"
+        return Item(kind=kind, id=self.name, state=self.state)
+
+
+def observe_served(aws: Aws, prices: PriceTable, name: str) -> Served:
+    """Ask SageMaker how an endpoint fares, and value its instances."""
+    record = aws.sagemaker.endpoint(name)
+    variant = aws.sagemaker.variant(record.configuration)
+    cost = endpoint_estimate(
+        prices, aws.region, variant.instance_type, variant.elastic_inference, record.instances
+    )
+    return Served(
+        name=name,
+        state=record.status,
+        instance_type=variant.instance_type,
+        instances=record.instances,
+        hourly=None if cost.missing else cost.hourly,
     )
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 DELETE_ATTEMPTS = 3
 # Interfaces of managed endpoints outlive them by up to half an hour.
 INTERFACES_DEADLINE_S = 30 * 60.0
+HOST_TYPES = ("AWS::EC2::Instance", "AWS::AutoScaling::AutoScalingGroup")
 # What AWS deleted may still be listed for a moment.
 VISIBILITY_S = 60.0
 
@@ -41,6 +42,7 @@ class ObservedStack:
     record: StackRecord
     buckets: tuple[str, ...] = ()
     vpc_id: str | None = None
+    has_hosts: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +73,13 @@ class DeleteBucket:
 
 @dataclass(frozen=True, slots=True)
 class AwaitInterfaces:
-    """Wait until only endpoints have network interfaces in a VPC; they would block its deletion."""
+    """Wait until only endpoints have network interfaces in a VPC; they would block its deletion.
+
+    Hosts in the VPC's own stack end with it, and theirs are not waited for.
+    """
 
     vpc_id: str
+    spare_hosts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +130,7 @@ def _observe_stack(aws: Aws, record: StackRecord) -> ObservedStack:
         record=record,
         buckets=tuple(item.physical_id for item in resources if item.type == "AWS::S3::Bucket"),
         vpc_id=vpcs[0] if vpcs else None,
+        has_hosts=any(resource.type in HOST_TYPES for resource in resources),
     )
 
 
@@ -145,7 +152,7 @@ def _steps(observed: Observed) -> Iterator[TeardownStep]:
     # an interrupted teardown is still finished by it.
     for stack in (*hosts, *foundation, *guard):
         if stack in foundation and hosts and stack.vpc_id is not None:
-            yield AwaitInterfaces(stack.vpc_id)
+            yield AwaitInterfaces(stack.vpc_id, stack.has_hosts)
         yield from (EmptyBucket(bucket) for bucket in stack.buckets)
         yield DeleteStack(stack.record, stack.buckets)
     for bucket in observed.loose_buckets:
@@ -196,8 +203,8 @@ def _perform(aws: Aws, step: TeardownStep, say: Callable[[str], None], clock: Cl
             empty_bucket(aws, bucket)
         case DeleteBucket(bucket=bucket):
             _delete_bucket(aws, bucket)
-        case AwaitInterfaces(vpc_id=vpc_id):
-            _await_interfaces(aws, vpc_id, say, clock)
+        case AwaitInterfaces():
+            _await_interfaces(aws, step, say, clock)
         case DeleteStack():
             _delete_stack(aws, step, say, clock)
         case UndoRepair():
@@ -225,9 +232,15 @@ def _delete_bucket(aws: Aws, bucket: str) -> None:
         return
 
 
-def _await_interfaces(aws: Aws, vpc_id: str, say: Callable[[str], None], clock: Clock) -> None:
+def _await_interfaces(aws: Aws, step: AwaitInterfaces, say: Callable[[str], None], clock: Clock) -> None:
+    vpc_id = step.vpc_id
+
     def look() -> bool | None:
-        ours = {interface.interface_id for interface in aws.ec2.interfaces_in(vpc_id)}
+        ours = {
+            interface.interface_id
+            for interface in aws.ec2.interfaces_in(vpc_id)
+            if not (step.spare_hosts and interface.instance_id)
+        }
         return True if ours <= aws.ec2.endpoint_interfaces(vpc_id) else None
 
     try:

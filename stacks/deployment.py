@@ -26,7 +26,7 @@ from stacks import parameters
 from stacks.boot import user_data
 from stacks.closure import creates_s3_gateway
 from stacks.document import HostDocument
-from stacks.endpoint import Endpoint
+from stacks.endpoint import Endpoint, Shipped
 from stacks.endpoints import InterfaceEndpoints, S3Gateway
 from stacks.fleet import HostGroup
 from stacks.guard import Guard
@@ -137,7 +137,9 @@ def add_endpoint(
         spec=spec,
         endpoint=endpoint,
         surroundings=surroundings,
-        model_data=parameters.model_data(stack),
+        shipped=Shipped(
+            model_data=parameters.model_data(stack), manifest_digest=parameters.manifest_digest(stack)
+        ),
     )
     CfnOutput(stack, "EndpointName", value=serving.name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aws_cdk import Aws, Tags
@@ -10,6 +11,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
+from artifacts.serve.sagemaker.layout import DIGEST_VARIABLE
 from stacks.host import ACCELERATOR_TAG
 from stacks.sagemaker_access import execution_statements
 from stacks.service_role import DataKey, ServiceRole, trust_of
@@ -24,6 +26,15 @@ LOG_DAYS = 365  # what Control Tower asks for; the group goes with its stack all
 # One instance more is in service after minutes; one less follows only when the calm lasts.
 SCALE_OUT_COOLDOWN_S = 60
 SCALE_IN_COOLDOWN_S = 300
+UPDATE_TIMEOUT_S = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shipped:
+    """What an endpoint serves, known when its stack is deployed."""
+
+    model_data: str  # the S3 URI of the package
+    manifest_digest: str  # told to the container by the stack, so that the bucket alone cannot change it
 
 
 class Endpoint(Construct):
@@ -37,7 +48,7 @@ class Endpoint(Construct):
         spec: DeploymentSpec,
         endpoint: EndpointSpec,
         surroundings: Surroundings,
-        model_data: str,
+        shipped: Shipped,
     ) -> None:
         super().__init__(scope, construct_id)
         self._endpoint = endpoint
@@ -54,7 +65,7 @@ class Endpoint(Construct):
             trust=trust_of("sagemaker", f"arn:{Aws.PARTITION}:sagemaker:{Aws.REGION}:{Aws.ACCOUNT_ID}:*"),
             statements=execution_statements(endpoint, surroundings, self._log_group),
         )
-        model = self._model(role, surroundings, model_data)
+        model = self._model(role, surroundings, shipped)
         # SageMaker makes network interfaces with this role, so its policy is there before the model.
         model.add_resource_dependency(role.policy)
         deployed = self._deploy(model)
@@ -62,7 +73,7 @@ class Endpoint(Construct):
         self.name = deployed.attr_endpoint_name
         Tags.of(self).add(ACCELERATOR_TAG, endpoint.accelerator)
 
-    def _model(self, role: ServiceRole, surroundings: Surroundings, data: str) -> sagemaker.CfnModel:
+    def _model(self, role: ServiceRole, surroundings: Surroundings, shipped: Shipped) -> sagemaker.CfnModel:
         image = self._endpoint.image
         registry = f"{image.account}.dkr.ecr.{Aws.REGION}.{Aws.URL_SUFFIX}"
         return sagemaker.CfnModel(
@@ -71,12 +82,23 @@ class Endpoint(Construct):
             execution_role_arn=role.arn,
             enable_network_isolation=True,  # the container itself makes no call of any kind
             primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
-                image=f"{registry}/{image.repository}:{image.tag}", model_data_url=data
+                image=f"{registry}/{image.repository}:{image.tag}",
+                model_data_url=shipped.model_data,
+                environment=self._environment(shipped),
             ),
             vpc_config=sagemaker.CfnModel.VpcConfigProperty(
                 subnets=list(surroundings.subnet_ids), security_group_ids=[surroundings.security_group_id]
             ),
         )
+
+    def _environment(self, shipped: Shipped) -> dict[str, str]:
+        variables = {DIGEST_VARIABLE: shipped.manifest_digest}
+        if self._endpoint.workers is not None:
+            # One process for each core: the runtime gives each process that asks for one a free one.
+            # https://awsdocs-neuron.readthedocs-hosted.com/en/latest/neuron-runtime/nrt-configurable-parameters.html
+            variables["NEURON_RT_NUM_CORES"] = "1"
+            variables["SAGEMAKER_MODEL_SERVER_WORKERS"] = str(self._endpoint.workers)
+        return variables
 
     def _deploy(self, model: sagemaker.CfnModel) -> sagemaker.CfnEndpoint:
         endpoint = self._endpoint
@@ -101,6 +123,7 @@ class Endpoint(Construct):
             "Endpoint",
             endpoint_name=self._name,
             endpoint_config_name=configuration.attr_endpoint_config_name,
+            deployment_config=_beside_the_old() if endpoint.guardrails else None,
         )
         deployed.add_resource_dependency(self._logs())
         return deployed
@@ -155,3 +178,19 @@ class Endpoint(Construct):
             "Resource": "*",
             "Condition": {"ArnEquals": {"kms:EncryptionContext:aws:logs:arn": group}},
         }
+
+
+def _beside_the_old() -> sagemaker.CfnEndpoint.DeploymentConfigProperty:
+    """Return how an update goes: a whole new fleet beside the old one, which stays when the new one fails.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-blue-green-all-at-once.html
+    """
+    return sagemaker.CfnEndpoint.DeploymentConfigProperty(
+        blue_green_update_policy=sagemaker.CfnEndpoint.BlueGreenUpdatePolicyProperty(
+            traffic_routing_configuration=sagemaker.CfnEndpoint.TrafficRoutingConfigProperty(
+                type="ALL_AT_ONCE", wait_interval_in_seconds=0
+            ),
+            termination_wait_in_seconds=0,
+            maximum_execution_timeout_in_seconds=UPDATE_TIMEOUT_S,
+        )
+    )

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING
 
 from artifacts.errors import BadRequest
 from artifacts.targets import Family, find
-from stacks.images import ServingImage, has_local_disk, serving_image
+from stacks.images import ServingImage, has_local_disk, own_image, serving_image
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ELASTIC_INFERENCE_HOST = "m5.xlarge"
 NOTEBOOK_HOST = "ml.t3.medium"
+NEURON = (Family.INFERENTIA1, Family.INFERENTIA2, Family.TRAINIUM1, Family.TRAINIUM2)
+# https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-exclusions.html
+WITHOUT_GUARDRAILS = (Family.INFERENTIA1, Family.ELASTIC_INFERENCE)
 KNOWN_KEYS: Mapping[str, tuple[str, ...]] = {
-    "endpoints": ("accelerator", "count", "max_count", "invocations_per_minute"),
+    "endpoints": ("accelerator", "count", "max_count", "invocations_per_minute", "image", "torch"),
     "notebooks": ("name", "instance_type", "accelerator"),
 }
 
@@ -32,6 +35,10 @@ class EndpointSpec:
     instance_type: str  # SageMaker's, "ml.inf2.xlarge"
     image: ServingImage
     elastic_inference: str | None = None  # "ml.eia2.medium"; retired, for the emulator and for migration
+    workers: int | None = (
+        None  # processes of a container, one for each NeuronCore; elsewhere the container decides
+    )
+    guardrails: bool = True  # whether SageMaker updates it beside itself
     local_disk: bool = False  # SageMaker takes no key for the volumes of such instances
     count: int = 1
     max_count: int = 4
@@ -71,17 +78,25 @@ class NotebookSpec:
 
 
 def endpoint_for(
-    accelerator: str, region: str, *, count: int = 1, max_count: int = 4, invocations_per_minute: int = 600
+    accelerator: str,
+    region: str,
+    *,
+    count: int = 1,
+    max_count: int = 4,
+    invocations_per_minute: int = 600,
+    own: tuple[str, str] | None = None,
 ) -> EndpointSpec:
-    """Return the endpoint that serves on an accelerator of the catalogue."""
+    """Return the endpoint that serves on an accelerator of the catalogue; `own` is an image and its torch."""
     target = find(accelerator)
     attached = target.family is Family.ELASTIC_INFERENCE
     host = target.instance_type or ELASTIC_INFERENCE_HOST
     return EndpointSpec(
         accelerator=target.name,
         instance_type=f"ml.{host}",
-        image=serving_image(target, region),
+        image=own_image(*own, target, region) if own else serving_image(target, region),
         elastic_inference=f"ml.{target.name}" if attached else None,
+        workers=target.cores if target.family in NEURON else None,
+        guardrails=target.family not in WITHOUT_GUARDRAILS,
         local_disk=has_local_disk(host),
         count=count,
         max_count=max(count, max_count),

@@ -54,6 +54,17 @@ def model_data(stack: Stack) -> str:
     return parameter.value_as_string
 
 
+def manifest_digest(stack: Stack) -> str:
+    """Declare ManifestDigest, what the container compares the artifact in the package with."""
+    parameter = CfnParameter(
+        stack,
+        "ManifestDigest",
+        allowed_pattern="[0-9a-f]{64}",
+        description="The SHA-256 of the artifact's manifest, as `amazonei verify` shows it",
+    )
+    return parameter.value_as_string
+
+
 def guard_times(stack: Stack) -> dict[str, str]:
     """Declare when the guard deletes what; templates compute no times, so each is said."""
     return {

@@ -196,11 +196,18 @@ def _endpoint(row: Mapping[str, object], region: str) -> EndpointSpec:
     accelerator = text(row, "accelerator", "endpoints")
     if accelerator is None:
         raise BadRequest("A table [[endpoints]] names no accelerator.", 'Write accelerator = "inf2.xlarge".')
-    numbers = {key: value for key, value in row.items() if key != "accelerator"}
+    image, torch = text(row, "image", "endpoints"), text(row, "torch", "endpoints")
+    if (image is None) != (torch is None):
+        raise BadRequest(
+            "An image of your own and the torch it carries are named together.",
+            'Write image = "ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG" and torch = "2.13.0".',
+        )
+    own = (image, torch) if image and torch else None
+    numbers = {key: value for key, value in row.items() if key not in ("accelerator", "image", "torch")}
     for key, value in numbers.items():
         if not isinstance(value, int) or isinstance(value, bool):
             raise BadRequest(f"{key!r} in [endpoints] is not a whole number.", f"Write {key} = 2.")
-    return hosting.endpoint_for(accelerator, region, **cast("dict[str, int]", numbers))
+    return hosting.endpoint_for(accelerator, region, own=own, **cast("dict[str, int]", numbers))
 
 
 def _notebook(row: Mapping[str, object]) -> NotebookSpec:

@@ -170,9 +170,11 @@ class CloudFormation:
         return tuple(summary["ChangeSetName"] for page in pages for summary in page["Summaries"])
 
     @translated("cloudformation:ExecuteChangeSet")
-    def execute_change_set(self, stack: str, name: str, token: str) -> None:
-        """Start what the change set describes."""
-        self._client.execute_change_set(StackName=stack, ChangeSetName=name, ClientRequestToken=token)
+    def execute_change_set(self, stack: str, name: str, token: str, *, keep_failed: bool = False) -> None:
+        """Start what the change set describes; what fails is rolled back unless it is to be kept."""
+        self._client.execute_change_set(
+            StackName=stack, ChangeSetName=name, ClientRequestToken=token, DisableRollback=keep_failed
+        )
 
     @translated("cloudformation:DeleteChangeSet")
     def delete_change_set(self, stack: str, name: str) -> None:

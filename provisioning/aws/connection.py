@@ -21,6 +21,7 @@ from provisioning.aws.kms import Kms
 from provisioning.aws.logs import Logs
 from provisioning.aws.s3 import S3
 from provisioning.aws.sagemaker import SageMaker
+from provisioning.aws.sagemaker_runtime import SageMakerRuntime
 from provisioning.aws.scheduler import Scheduler
 from provisioning.aws.sqs import Sqs
 from provisioning.aws.ssm import Ssm
@@ -167,6 +168,11 @@ class Aws:
         return SageMaker(
             self._session.client("sagemaker", endpoint_url=self.endpoint_url, config=self._config())
         )
+
+    @cached_property
+    def sagemaker_runtime(self) -> SageMakerRuntime:
+        """Requests to endpoints."""
+        return SageMakerRuntime(self._client("sagemaker-runtime"))
 
     @cached_property
     def ssm(self) -> Ssm:

@@ -82,6 +82,7 @@ class InterfaceRecord:
     type: str
     status: str
     description: str
+    instance_id: str = ""  # the instance of this account that it hangs on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +234,7 @@ class Ec2:
                 type=interface.get("InterfaceType", "interface"),
                 status=interface["Status"],
                 description=interface.get("Description", ""),
+                instance_id=interface.get("Attachment", {}).get("InstanceId", ""),
             )
             for page in pages
             for interface in page["NetworkInterfaces"]

@@ -1,4 +1,4 @@
-"""SageMaker: what exists, with its tags; nothing is made here yet."""
+"""SageMaker: what exists, with its tags, and how an endpoint fares. CloudFormation makes and deletes it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,25 @@ class NamedResource:
     arn: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointRecord:
+    """An endpoint as DescribeEndpoint shows it."""
+
+    name: str
+    status: str  # Creating, InService, Updating, Failed, ...
+    failure: str  # why the last creation or update failed; empty when it did not
+    configuration: str
+    instances: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantRecord:
+    """What an endpoint's instances are."""
+
+    instance_type: str  # "ml.inf2.xlarge"
+    elastic_inference: str | None  # "ml.eia2.medium"
+
+
 class SageMaker:
     """The SageMaker calls this project makes."""
 
@@ -36,6 +55,29 @@ class SageMaker:
             NamedResource(name=item["EndpointName"], arn=item["EndpointArn"])
             for page in pages
             for item in page["Endpoints"]
+        )
+
+    @translated("sagemaker:DescribeEndpoint")
+    def endpoint(self, name: str) -> EndpointRecord:
+        """Return an endpoint; raise `AwsError` when there is none."""
+        answer = self._client.describe_endpoint(EndpointName=name)
+        variants = answer.get("ProductionVariants", [])
+        return EndpointRecord(
+            name=name,
+            status=answer["EndpointStatus"],
+            failure=answer.get("FailureReason", ""),
+            configuration=answer.get("EndpointConfigName", ""),
+            instances=sum(variant.get("CurrentInstanceCount", 0) for variant in variants),
+        )
+
+    @translated("sagemaker:DescribeEndpointConfig")
+    def variant(self, configuration: str) -> VariantRecord:
+        """Return what a configuration of ours runs on: it has one variant."""
+        variant = self._client.describe_endpoint_config(EndpointConfigName=configuration)[
+            "ProductionVariants"
+        ][0]
+        return VariantRecord(
+            instance_type=variant.get("InstanceType", ""), elastic_inference=variant.get("AcceleratorType")
         )
 
     @translated("sagemaker:ListEndpointConfigs")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from provisioning.cli.endpoints import ask_endpoint, ship_to_endpoint
 from provisioning.cli.flags import compiler_flags
 from provisioning.cli.keys import public_key_option, required_signer, sign_key_option, signing_key
 from provisioning.cli.options import Context, shared_options
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from provisioning.wheelhouse import Gathered
 
 ARTIFACT = click.Path(path_type=Path, dir_okay=False)
+PLACES = click.Choice(["ec2", "sagemaker"])
 
 
 @click.command(name="compile", short_help="Compile a model, verify it, pack it.")
@@ -210,7 +212,9 @@ def verify(context: Context, artifact: Path, public_key: Path | None) -> None:
     "--batch", type=click.IntRange(min=1), help="Requests at once.  [default: what the artifact takes]"
 )
 @click.option("--resend", is_flag=True, help="Send every piece again, whatever the bucket has.")
+@click.option("--to", type=PLACES, default="ec2", show_default=True, help="The hosts, or an endpoint.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent and where; send nothing.")
+@click.option("--yes", is_flag=True, help="Accept an endpoint's plan and price without the question.")
 @public_key_option
 @shared_options
 def ship(
@@ -228,9 +232,13 @@ def ship(
     With a key, this tool and every host refuse what this key has not signed. Hosts have no internet: the
     packages they serve with are gathered here, sent once, and installed beside what serves.
 
+    To a SageMaker endpoint of the file's [[endpoints]] the artifact goes as a model package; what served
+    there before goes on until the new version does, and longer if that fails.
+
     \b
     Examples:
       amazonei ship build/amazonei/digit_classifier-c7i.xlarge-0123456789ab.aei
+      amazonei ship build/amazonei/digit_classifier-inf2.xlarge-0123456789ab.aei --to sagemaker
       amazonei ship --rollback
     """
     from artifacts.errors import BadRequest
@@ -240,6 +248,8 @@ def ship(
             "ship takes either an ARTIFACT or --rollback.", "Make an artifact with: amazonei compile MODEL"
         )
     signer = required_signer(context, wanted["public_key"])
+    if rollback and wanted["to"] == "sagemaker":
+        raise BadRequest("An endpoint keeps no version from before.", "Ship the artifact from before again.")
     if artifact is None:
         _roll_back(context, accelerator, signer, dry_run=dry_run)
         return
@@ -251,6 +261,9 @@ def ship(
             f"{package.path.name} was compiled for {package.accelerator}, not for {accelerator}.",
             f"Compile it again with --target {accelerator}.",
         )
+    if wanted["to"] == "sagemaker":
+        ship_to_endpoint(context, package, yes=wanted["yes"], dry_run=dry_run)
+        return
     scale = _scale(package, wanted["workers"], wanted["batch"])
     wheels = gather_wheels(context, package.accelerator, wanted=wanted["wheelhouse"])
     how = {"wave": wanted["wave"], "scale": scale, "resend": wanted["resend"]}
@@ -322,9 +335,16 @@ def _ship(
 )
 @click.option("--random", "use_random", is_flag=True, help="Send random inputs of the model's own shapes.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of --random.")
+@click.option("--to", type=PLACES, help="A host, or an endpoint.  [default: a host where there is one]")
 @shared_options
 def invoke(
-    context: Context, *, accelerator: str | None, input_file: Path | None, use_random: bool, seed: int
+    context: Context,
+    *,
+    accelerator: str | None,
+    input_file: Path | None,
+    use_random: bool,
+    seed: int,
+    to: str | None,
 ) -> None:
     """Send one request to the served model and print its answer as JSON.
 
@@ -337,11 +357,15 @@ def invoke(
 
     from provisioning.benchmarking import invoke as send
     from provisioning.benchmarking import read_body
+    from provisioning.endpoints import is_endpoint_only
 
     stdin = sys.stdin.read() if input_file == Path("-") else None
     body = read_body(None if stdin is not None else input_file, seed if use_random else None, stdin)
     calls = open_hosts(context)
-    chosen = calls.deployment.choose(accelerator)
-    with context.console.activity("asking the host"):
-        answer = send(calls, chosen, body)
+    if to == "sagemaker" or (to is None and is_endpoint_only(calls.deployment)):
+        answer = ask_endpoint(context, calls, accelerator, body)
+    else:
+        chosen = calls.deployment.choose(accelerator)
+        with context.console.activity("asking the host"):
+            answer = send(calls, chosen, body)
     context.console.answer(answer, json.dumps(answer, indent=2))

@@ -69,6 +69,10 @@ LISTINGS = (
     ("ssm describe-parameters", "Parameters[].Name"),
     ("logs describe-log-groups", "logGroups[].logGroupName"),
     ("cloudformation describe-stacks", "Stacks[].StackName"),
+    ("sagemaker list-endpoints", "Endpoints[].EndpointName"),
+    ("sagemaker list-endpoint-configs", "EndpointConfigs[].EndpointConfigName"),
+    ("sagemaker list-models", "Models[].ModelName"),
+    ("sagemaker list-notebook-instances", "NotebookInstances[].NotebookInstanceName"),
 )
 
 

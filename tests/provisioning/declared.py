@@ -183,7 +183,7 @@ class DeclaredCloudFormation(CloudFormation):
     def change_sets(self, stack: str) -> tuple[str, ...]:
         return tuple(self._find(stack).change_sets)
 
-    def execute_change_set(self, stack: str, name: str, token: str) -> None:
+    def execute_change_set(self, stack: str, name: str, token: str, *, keep_failed: bool = False) -> None:
         self.calls.append(f"execute-change-set {stack}")
         declared = self._find(stack)
         verb = "CREATE" if declared.record.in_review else "UPDATE"

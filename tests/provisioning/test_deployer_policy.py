@@ -14,11 +14,11 @@ from botocore import xform_name
 from botocore.loaders import Loader
 
 import provisioning.aws
-from provisioning.deployer_actions import DIRECT, NOT_USED, SPELLED_OUT, stack_actions
+from provisioning.deployer_actions import DIRECT, NOT_USED, SPELLED_OUT, WITH_ENDPOINTS, stack_actions
 from provisioning.deployer_policy import Place, deployer_policy, resource_types
 from provisioning.registry import handler_permissions
 from stacks.synth import synthesize
-from tests.stacks.specs import KEY, SPECS
+from tests.stacks.specs import KEY, SPECS, described
 
 REGION = "us-west-2"
 PLACE = Place(account="123456789012", region=REGION)
@@ -37,6 +37,8 @@ IAM_NAMES = {
     "s3:UploadFile": ["s3:AbortMultipartUpload", "s3:PutObject"],
     "sts:GetCallerIdentity": [],
 }
+# botocore's name of a service where the module's own name is not it.
+SERVICES = {"sagemaker_runtime": "sagemaker-runtime"}
 # CloudFormation calls it for us, to resolve the image parameter.
 OF_PARAMETERS = "ssm:GetParameters"
 
@@ -56,7 +58,7 @@ def calls_of(module: Path) -> set[str]:
 def actions_of_the_edge() -> set[str]:
     loader, actions = Loader(), set()
     for module in sorted(EDGE.glob("*.py")):
-        service = module.stem.partition("_")[0]
+        service = SERVICES.get(module.stem) or module.stem.partition("_")[0]
         if not (calls := calls_of(module)):
             continue
         operations = loader.load_service_model(service, "service-2")["operations"]
@@ -65,7 +67,7 @@ def actions_of_the_edge() -> set[str]:
             "download_file": "DownloadFile",
         }
         for call in calls:
-            operation = f"{service}:{names[call]}"
+            operation = f"{service.partition('-')[0]}:{names[call]}"
             actions.update(IAM_NAMES.get(operation, [operation]))
     return actions
 
@@ -88,7 +90,8 @@ def granted(policy: dict[str, Any]) -> dict[str, set[str]]:
 
 
 def test_the_tools_own_calls_are_exactly_those_of_the_edges_source() -> None:
-    listed = [action for actions in DIRECT.values() for action in actions]
+    every = (*DIRECT.values(), *WITH_ENDPOINTS.values())
+    listed = [action for actions in every for action in actions]
     assert set(listed) - {OF_PARAMETERS} == actions_of_the_edge()
 
 
@@ -164,6 +167,18 @@ def test_resources_are_the_deployments_own_in_its_own_path() -> None:
 def test_a_group_takes_autoscalings_own_role_and_one_host_does_not() -> None:
     assert "iam:CreateServiceLinkedRole" in granted(policy_of("group")[1])
     assert "iam:CreateServiceLinkedRole" not in granted(policy_of("cpu")[1])
+
+
+def test_who_deploys_endpoints_makes_asks_and_reads_them() -> None:
+    spec = described("inf2.xlarge", endpoints=[{"accelerator": "inf2.xlarge"}])
+    policy = deployer_policy(spec, synthesize(spec), PLACE)
+    actions = granted(policy)
+    assert {"sagemaker:CreateEndpoint", "sagemaker:DeleteModel", "sagemaker:UpdateEndpoint"} <= set(actions)
+    assert "application-autoscaling:RegisterScalableTarget" in actions
+    own = "arn:aws:sagemaker:us-west-2:123456789012:endpoint/amazonei-*"
+    assert actions["sagemaker:InvokeEndpoint"] == {own}
+    (passed,) = (each for each in policy["Statement"] if each["Action"] == ["iam:PassRole"])
+    assert "sagemaker.amazonaws.com" in passed["Condition"]["StringEquals"]["iam:PassedToService"]
 
 
 @pytest.mark.parametrize("name", SPECS)

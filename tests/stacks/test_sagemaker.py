@@ -55,6 +55,38 @@ def test_the_model_is_named_when_the_endpoint_is_deployed() -> None:
     assert the(made, "AWS::SageMaker::Model")["PrimaryContainer"]["ModelDataUrl"] == {"Ref": "ModelDataUrl"}
 
 
+def test_the_container_is_told_the_digest_by_the_stack() -> None:
+    made = endpoint("c7i.xlarge")
+    assert made["Parameters"]["ManifestDigest"]["AllowedPattern"] == "[0-9a-f]{64}"
+    variables = the(made, "AWS::SageMaker::Model")["PrimaryContainer"]["Environment"]
+    assert variables == {"AMAZONEI_MANIFEST_DIGEST": {"Ref": "ManifestDigest"}}
+
+
+def test_each_neuron_core_has_a_process_of_its_own() -> None:
+    variables = the(endpoint("inf2.24xlarge"), "AWS::SageMaker::Model")["PrimaryContainer"]["Environment"]
+    assert (variables["SAGEMAKER_MODEL_SERVER_WORKERS"], variables["NEURON_RT_NUM_CORES"]) == ("12", "1")
+
+
+def test_an_update_goes_beside_what_serves_where_sagemaker_can_do_that() -> None:
+    policy = the(endpoint("inf2.xlarge"), "AWS::SageMaker::Endpoint")["DeploymentConfig"][
+        "BlueGreenUpdatePolicy"
+    ]
+    assert policy["TrafficRoutingConfiguration"]["Type"] == "ALL_AT_ONCE"
+    assert "DeploymentConfig" not in the(endpoint("inf1.xlarge"), "AWS::SageMaker::Endpoint")
+
+
+OWN = "123456789012.dkr.ecr.us-west-2.amazonaws.com/serving:mine"
+
+
+def test_an_image_of_ones_own_is_named_with_the_torch_it_carries() -> None:
+    made = endpoint("c7i.xlarge", image=OWN, torch="2.13.0")
+    assert "serving:mine" in json.dumps(the(made, "AWS::SageMaker::Model")["PrimaryContainer"]["Image"])
+    assert "repository/serving" in json.dumps(the(made, "AWS::IAM::ManagedPolicy"))
+    for row in ({"image": OWN}, {"image": OWN, "torch": "2"}, {"image": "serving", "torch": "2.13.0"}):
+        with pytest.raises(BadRequest):
+            described("c7i.xlarge", endpoints=[{"accelerator": "c7i.xlarge", **row}])
+
+
 def test_an_endpoint_follows_its_traffic() -> None:
     made = endpoint("inf2.xlarge", count=2, max_count=5, invocations_per_minute=90)
     target = the(made, "AWS::ApplicationAutoScaling::ScalableTarget")

@@ -16,11 +16,14 @@ import torch
 
 from artifacts.archive import open_verified
 from artifacts.errors import ArtifactRefused, BadRequest, ServeFailed
+from artifacts.serve import npy
 from artifacts.serve.agreement import difference
+from artifacts.serve.fitting import of_one
 from artifacts.serve.handler import Handler, as_json, load, parse_json
 from artifacts.serve.sagemaker.fitness import refuse_older_torch
 from artifacts.serve.sagemaker.layout import ARTIFACT_NAME, DIGEST_VARIABLE, EMULATED_VARIABLE
-from artifacts.serve.sagemaker.tensors import read_npy, read_safetensors, write_npy, write_safetensors
+from artifacts.serve.sagemaker.tensors import read_safetensors, write_safetensors
+from artifacts.serve.sampling import sample
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from artifacts.serve.sampling import Tensors
 
 JSON = "application/json"
-SAFETENSORS = "application/x-safetensors"
+SAFETENSORS = "application/vnd.safetensors"
 NPY = "application/x-npy"
 CONTENT_TYPES = (JSON, SAFETENSORS, NPY)
 _GOLDEN = "golden.safetensors"
@@ -78,16 +81,26 @@ def open_model(model_dir: Path, environment: Mapping[str, str]) -> Handler:
 
 
 def _try(handler: Handler, golden: Tensors) -> None:
-    """Raise ServeFailed unless the model gives the answer that eager PyTorch gave."""
-    inputs = {name.removeprefix("input."): golden[name] for name in golden if name.startswith("input.")}
-    expected = [golden[f"output.{spec.name}"] for spec in handler.manifest.outputs]
-    answer = handler.predict_batch([inputs])[0]
-    apart = difference(expected, [answer[spec.name] for spec in handler.manifest.outputs])
-    if not apart.value <= handler.manifest.atol:
-        raise ServeFailed(
-            "The golden request was answered wrongly: "
-            f"{apart.reason or f'largest difference {apart.value:.3g}'} (allowed {handler.manifest.atol:g})."
-        )
+    """Raise ServeFailed unless the model gives the answers that eager PyTorch gave, one for each program."""
+    index = 0
+    while expected := _part(golden, index, "output."):
+        answer = handler.predict_batch([_part(golden, index, "input.")])[0]
+        apart = difference(list(expected.values()), [answer[name] for name in expected])
+        if not apart.value <= handler.manifest.atol:
+            raise ServeFailed(
+                f"Golden request {index} was answered wrongly: "
+                f"{apart.reason or f'largest difference {apart.value:.3g}'} "
+                f"(allowed {handler.manifest.atol:g})."
+            )
+        index += 1
+    if not index:
+        raise ArtifactRefused("The artifact carries no golden request.", "Compile the model again.")
+
+
+def _part(golden: Tensors, index: int, kind: str) -> Tensors:
+    """Return one request's inputs or outputs, by the names `artifacts.serve.golden` gives them."""
+    prefix = f"{index}.{kind}" if index else kind
+    return {name.removeprefix(prefix): golden[name] for name in golden if name.startswith(prefix)}
 
 
 def read_body(data: str | bytes, content_type: str | None) -> Body:
@@ -110,13 +123,22 @@ def predict(body: Body, handler: Handler) -> Prediction:
 
 def _decode(body: Body, handler: Handler) -> Tensors:
     if body.content_type == JSON:
-        return handler.read_json(parse_json(body.data))
+        return _decode_json(parse_json(body.data), handler)
     if body.content_type == SAFETENSORS:
         return read_safetensors(body.data)
     names = [spec.name for spec in handler.manifest.inputs]
     if len(names) != 1:
         raise BadRequest(f"An .npy body is one tensor; this model takes {len(names)}: {', '.join(names)}.")
-    return {names[0]: read_npy(body.data)}
+    return {names[0]: npy.read(body.data)}
+
+
+def _decode_json(document: object, handler: Handler) -> Tensors:
+    """Read named lists, or make the random request of a seed, as hosts do: {"random": 0}."""
+    if isinstance(document, dict) and document.keys() == {"random"}:
+        if not isinstance(document["random"], int):
+            raise BadRequest('The seed of {"random": seed} is not a whole number.')
+        return sample(of_one(handler.manifest.inputs), document["random"])
+    return handler.read_json(document)
 
 
 def encode(prediction: Prediction, accept: str) -> tuple[bytes, str]:
@@ -127,7 +149,7 @@ def encode(prediction: Prediction, accept: str) -> tuple[bytes, str]:
         if wanted == SAFETENSORS:
             return write_safetensors(prediction.outputs), SAFETENSORS
         if wanted == NPY:
-            return write_npy(_only(prediction.outputs)), NPY
+            return npy.write(_only(prediction.outputs)), NPY
     raise BadRequest(f"No answer can be {accept!r}; accept one of {', '.join(CONTENT_TYPES)}.")
 
 

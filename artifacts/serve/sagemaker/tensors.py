@@ -1,4 +1,4 @@
-"""Tensors as bytes, with torch alone: the safetensors format, and NumPy's.
+"""The safetensors format with torch alone.
 
 An endpoint's container cannot install anything (its network is isolated), and AWS's images do not promise
 the safetensors library; the format is an 8-byte little-endian length, that many bytes of JSON, and the
@@ -7,11 +7,9 @@ tensors' bytes (https://huggingface.co/docs/safetensors/index#format). Tests hol
 
 from __future__ import annotations
 
-import io
 import json
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from artifacts.errors import BadRequest
@@ -78,22 +76,3 @@ def write_safetensors(tensors: Tensors) -> bytes:
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _LENGTH_BYTES)
     return b"".join([len(text).to_bytes(_LENGTH_BYTES, "little"), text, *parts])
-
-
-def read_npy(data: bytes) -> torch.Tensor:
-    """Return the one tensor of a NumPy file; nothing of it is unpickled. Raises BadRequest."""
-    try:
-        return torch.from_numpy(np.load(io.BytesIO(data), allow_pickle=False))
-    except (ValueError, TypeError, OSError, EOFError) as error:
-        raise BadRequest(f"The body is not an .npy array: {error}.") from error
-
-
-def write_npy(tensor: torch.Tensor) -> bytes:
-    """Return the tensor as a NumPy file; raises BadRequest for a dtype NumPy does not have."""
-    try:
-        array = tensor.detach().cpu().numpy()
-    except TypeError as error:
-        raise BadRequest(f"NumPy has no {tensor.dtype}; ask for application/x-safetensors.") from error
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()

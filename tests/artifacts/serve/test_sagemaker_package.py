@@ -146,7 +146,7 @@ def test_the_golden_request_is_answered_as_the_manifest_allows(
 
 def test_raw_tensors_go_in_and_come_out(container: Container, two_layers: CompileResult) -> None:
     inputs, expected = golden_of(two_layers.artifact)
-    raw = "application/x-safetensors"
+    raw = "application/vnd.safetensors"
     status, content_type, answer = container.ask(library.save(inputs), raw, raw)
     assert (status, content_type) == (200, raw)
     assert library.load(answer).keys() == expected.keys()
@@ -165,10 +165,10 @@ def test_raw_tensors_go_in_and_come_out(container: Container, two_layers: Compil
     [
         (b"{", "application/json", "", 400, "not JSON"),
         (b'{"inputs": {"x": [[1, 2]]}}', "application/json", "", 400, "expected x=float32[1,4]"),
-        (b"\x08\0\0\0\0\0\0\0{}", "application/x-safetensors", "", 400, "expected x=float32[1,4]"),
-        (b"12345", "application/x-safetensors", "", 400, "not safetensors"),
-        (b"cos\nsystem\n(S'true'\ntR.", "application/x-npy", "", 400, "not an .npy array"),
-        (b"1,2", "text/csv", "", 415, "application/x-safetensors"),
+        (b"\x08\0\0\0\0\0\0\0{}", "application/vnd.safetensors", "", 400, "expected x=float32[1,4]"),
+        (b"12345", "application/vnd.safetensors", "", 400, "not safetensors"),
+        (b"cos\nsystem\n(S'true'\ntR.", "application/x-npy", "", 400, "not npy"),
+        (b"1,2", "text/csv", "", 415, "application/vnd.safetensors"),
         (b'{"inputs": {"x": [[1, 2, 3, 4]]}}', "application/json", "image/png", 406, "image/png"),
     ],
 )
@@ -177,6 +177,13 @@ def test_a_wrong_request_is_told_what_was_expected(
 ) -> None:
     got, _, answer = container.ask(body, content_type, accept)
     assert (got, said in answer.decode()) == (status, True)
+
+
+def test_a_random_request_is_the_same_for_the_same_seed(container: Container) -> None:
+    first, again, other = (
+        container.ask(json.dumps({"random": seed}).encode(), "application/json")[2] for seed in (1, 1, 2)
+    )
+    assert first == again != other
 
 
 def test_an_artifact_other_than_the_promised_one_is_never_opened(

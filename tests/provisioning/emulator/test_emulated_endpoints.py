@@ -215,3 +215,31 @@ def test_everything_goes_with_the_stack(aws: Emulated, echo: str, running: Runni
     assert state == "PendingDeletion"
     with pytest.raises(ClientError, match="ValidationError"):
         ask(aws, b"gone", "text/csv")
+
+
+def test_a_notebook_is_in_its_network_and_goes_with_its_stack(aws: Emulated) -> None:
+    trust = {"Version": "2012-10-17", "Statement": []}
+    subnet = aws.ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    notebook = resource(
+        "SageMaker::NotebookInstance",
+        InstanceType="ml.t3.medium",
+        RoleArn={"Fn::GetAtt": ["Role", "Arn"]},
+        SubnetId=subnet,
+        DirectInternetAccess="Disabled",
+        VolumeSizeInGB=50,
+    )
+    resources = {"Role": resource("IAM::Role", AssumeRolePolicyDocument=trust), "Notebook": notebook}
+    deploy(aws, json.dumps({"Resources": resources}), "CREATE", "paper")
+    assert status(aws, "paper") == "CREATE_COMPLETE"
+    (made,) = aws.sagemaker.list_notebook_instances()["NotebookInstances"]
+    facts = aws.sagemaker.describe_notebook_instance(NotebookInstanceName=made["NotebookInstanceName"])
+    assert (facts["SubnetId"], facts["DirectInternetAccess"], facts["VolumeSizeInGB"]) == (
+        subnet,
+        "Disabled",
+        50,
+    )
+    assert {"Key": "who", "Value": "me"} in aws.sagemaker.list_tags(ResourceArn=made["NotebookInstanceArn"])[
+        "Tags"
+    ]
+    aws.cloudformation.delete_stack(StackName="paper")
+    assert aws.sagemaker.list_notebook_instances()["NotebookInstances"] == []

@@ -1,0 +1,340 @@
+"""Ship an artifact to a SageMaker endpoint of the deployment: plan, upload, deploy, and tell why not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from artifacts.errors import ArtifactRefused, BadRequest
+from artifacts.serve.sagemaker.fitness import refuse_older_torch
+from artifacts.targets import find, refuse_retired
+from provisioning.deploying import StackRequest, delete_stack, deploy_stack
+from provisioning.deployment import TAG_DEPLOYMENT, TAG_EXPIRES
+from provisioning.errors import AwsError, EndpointFailed, StackFailed
+from provisioning.plan import DeployStack, describe
+from provisioning.pricing import endpoint_estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from artifacts.manifest import Manifest
+    from artifacts.serve.sagemaker.package import ModelPackage
+    from provisioning.aws.cloudformation import StackEvent, StackRecord
+    from provisioning.deployment import Deployment
+    from provisioning.operations import HostCalls
+    from provisioning.pricing import Estimate, PriceTable
+    from stacks.hosting import EndpointSpec
+    from stacks.spec import DeploymentSpec
+    from stacks.synth import SynthesizedStack
+
+TAG_RUN = "amazonei:run"
+LOG_GROUP = "/aws/sagemaker/Endpoints/"
+LOG_LINES = 25
+ENDPOINT_TYPE = "AWS::SageMaker::Endpoint"
+JSON_TYPE = "application/json"
+# Streams are dated by AWS's clock, and this machine's may be ahead of it.
+CLOCK_SKEW_S = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointPlan:
+    """What shipping to an endpoint would do and cost."""
+
+    deployment: str
+    endpoint: EndpointSpec
+    package: ModelPackage
+    step: DeployStack
+    tags: Mapping[str, str]
+    cost: Estimate
+    notes: tuple[str, ...]  # what a person should know before accepting
+
+    @property
+    def name(self) -> str:
+        """The endpoint's name."""
+        return endpoint_name(self.deployment, self.endpoint.accelerator)
+
+    def as_document(self) -> dict[str, Any]:
+        """Return the plan as the JSON of a dry run."""
+        return {
+            "endpoint": self.name,
+            "accelerator": self.endpoint.accelerator,
+            "artifact": self.package.manifest.digest,
+            "package": {"key": self.package.key, "bytes": self.package.size, "sha256": self.package.sha256},
+            "steps": self.steps(),
+            "instance_type": self.endpoint.instance_type,
+            "instances": [self.endpoint.count, self.endpoint.max_count],
+            "hourly_usd": None if self.cost.missing else round(self.cost.hourly, 6),
+            "items": [asdict(item) for item in self.cost.items],
+            "notes": list(self.notes),
+        }
+
+    def steps(self) -> list[str]:
+        """Return the lines a person reads before accepting."""
+        megabytes = f"{self.package.size / 1e6:.1f} MB"
+        return [
+            f"upload the package ({megabytes}, {self.package.sha256[:12]}) unless it is there",
+            describe(self.step),
+            f"wait until endpoint {self.name} is in service on {self.endpoint.instance_type}",
+        ]
+
+
+def endpoint_name(deployment: str, accelerator: str) -> str:
+    """Return what the stack of an endpoint calls it."""
+    return f"{deployment}-{accelerator.replace('.', '-')}"
+
+
+def choose_endpoint(spec: DeploymentSpec, manifest: Manifest) -> EndpointSpec:
+    """Return the configured endpoint on the artifact's target; raise `BadRequest` when there is none."""
+    for endpoint in spec.endpoints:
+        if endpoint.accelerator == manifest.target:
+            return endpoint
+    there = ", ".join(endpoint.accelerator for endpoint in spec.endpoints) or "none"
+    raise BadRequest(
+        f"No endpoint on {manifest.target} is configured for {spec.name}; there are: {there}.",
+        f'Write [[endpoints]] and accelerator = "{manifest.target}" into the file, and run setup again: '
+        "its guard then knows of the endpoint.",
+    )
+
+
+def refuse_unservable(manifest: Manifest, endpoint: EndpointSpec, *, emulated: bool) -> tuple[str, ...]:
+    """Return what would be refused on AWS but is served by an emulated endpoint.
+
+    Raises `ArtifactRefused`, and `TargetRetired` for an accelerator that can no longer be had.
+
+    An emulated container has this machine's torch, whichever image the template names.
+    """
+    if not emulated:
+        refuse_retired(find(manifest.target))
+    if not emulated and manifest.stand_in:
+        raise ArtifactRefused(
+            f"{manifest.name} is a CPU stand-in for {manifest.target}, for emulated endpoints only.",
+            "Compile it without --emulate.",
+        )
+    image = endpoint.image
+    try:
+        refuse_older_torch(manifest, image.torch, f"the image {image.repository}:{image.tag}")
+    except ArtifactRefused as refusal:
+        if not emulated:
+            raise
+        return (f"On AWS this would be refused: {refusal.message}",)
+    return ()
+
+
+def plan_endpoint(
+    deployment: Deployment,
+    spec: DeploymentSpec,
+    stacks: Sequence[SynthesizedStack],
+    package: ModelPackage,
+    prices: PriceTable,
+    *,
+    emulated: bool,
+) -> EndpointPlan:
+    """Return what shipping does and costs; raise `BadRequest` or `ArtifactRefused` where it cannot be.
+
+    The endpoint lives and ends with the deployment that stands, so its guard must know it.
+    """
+    endpoint = choose_endpoint(spec, package.manifest)
+    notes = refuse_unservable(package.manifest, endpoint, emulated=emulated)
+    stack = next(each for each in stacks if each.name == endpoint.stack(spec.name))
+    foundation = next(each for each in deployment.stacks if each.name == deployment.name)
+    cost = endpoint_estimate(
+        prices, spec.region, endpoint.instance_type, endpoint.elastic_inference, endpoint.count
+    )
+    return EndpointPlan(
+        deployment=spec.name,
+        endpoint=endpoint,
+        package=package,
+        step=DeployStack(
+            stack=stack,
+            parameters=_parameters(foundation, deployment.bucket, package),
+            exists=any(each.name == stack.name for each in deployment.stacks),
+        ),
+        tags={TAG_DEPLOYMENT: spec.name, TAG_RUN: _run(foundation), TAG_EXPIRES: _expiry(foundation)},
+        cost=cost,
+        notes=(*notes, *(f"{missing.message} {missing.hint}" for missing in cost.missing)),
+    )
+
+
+def refuse_unguarded(calls: HostCalls, stack: str) -> None:
+    """Raise `BadRequest` when the deployment has a guard that would leave this stack running for ever."""
+    guard = f"{calls.deployment.name}-guard"
+    if not any(each.name == guard for each in calls.deployment.stacks):
+        return
+    schedules = {
+        resource.physical_id.rpartition("/")[2].rpartition("|")[2]
+        for resource in calls.aws.cloudformation.resources(guard)
+        if resource.type == "AWS::Scheduler::Schedule"
+    }
+    if stack not in schedules:
+        raise BadRequest(
+            f"The guard of {calls.deployment.name} does not know of {stack}, and would never end it.",
+            "Run setup again with the same configuration: it tells the guard.",
+        )
+
+
+def _parameters(foundation: StackRecord, bucket: str, package: ModelPackage) -> tuple[tuple[str, str], ...]:
+    return (
+        ("RunId", _run(foundation)),
+        ("ExpiresAt", _expiry(foundation)),
+        ("ModelDataUrl", f"s3://{bucket}/{package.key}"),
+        ("ManifestDigest", package.manifest.digest),
+    )
+
+
+def _run(foundation: StackRecord) -> str:
+    return foundation.parameters.get("RunId", "cdk")
+
+
+def _expiry(foundation: StackRecord) -> str:
+    return foundation.parameters.get("ExpiresAt", "never")
+
+
+def perform(calls: HostCalls, plan: EndpointPlan) -> bool:
+    """Upload the package, deploy the endpoint and wait until it serves; return whether anything changed.
+
+    Raises `EndpointFailed` with SageMaker's reason and the end of the container's log. What served before
+    goes on serving; an endpoint that never did is deleted.
+    """
+    sent = upload(calls, plan.package)
+    heard: list[StackEvent] = []
+
+    def hear(event: StackEvent) -> None:
+        heard.append(event)
+        event.tell(calls.say)
+
+    began = time.time() - CLOCK_SKEW_S
+    try:
+        deploy_stack(
+            calls.aws,
+            _request(plan),
+            on_event=hear,
+            clock=calls.clock,
+            on_heartbeat=lambda waited: calls.say(
+                f"endpoint {plan.name}: {_state(calls, plan.name)}, {waited:.0f} s"
+            ),
+        )
+    except StackFailed as failure:
+        reason = _reason(calls, plan.name, heard)
+        raise _explained(calls, plan, failure, (reason, _log(calls, plan.name, began))) from failure
+    return sent or bool(heard)
+
+
+def upload(calls: HostCalls, package: ModelPackage) -> bool:
+    """Put the package into the bucket unless it is there; return whether it was sent."""
+    bucket = calls.deployment.bucket
+    stored = calls.aws.s3.head_object(bucket, package.key)
+    if stored is not None and (stored.size, stored.metadata.get("sha256")) == (package.size, package.sha256):
+        calls.say(f"{package.key} is in the bucket already")
+        return False
+    calls.say(f"uploading {package.path.name} ({package.size / 1e6:.1f} MB)")
+    calls.aws.s3.upload_file(package.path, bucket, package.key, metadata={"sha256": package.sha256})
+    return True
+
+
+def _request(plan: EndpointPlan) -> StackRequest:
+    wish = json.dumps([plan.step.stack.digest, plan.step.parameters, datetime.now(UTC).isoformat()])
+    return StackRequest(
+        name=plan.step.stack.name,
+        body=plan.step.stack.body,
+        parameters=dict(plan.step.parameters),
+        tags=plan.tags,
+        token=f"ship-{hashlib.sha256(wish.encode()).hexdigest()[:32]}",
+        # A creation that is rolled back takes its log group along, and with it the reason.
+        keep_failed=True,
+    )
+
+
+def _state(calls: HostCalls, name: str) -> str:
+    try:
+        return calls.aws.sagemaker.endpoint(name).status
+    except AwsError:
+        return "not there yet"
+
+
+def _reason(calls: HostCalls, name: str, heard: Sequence[StackEvent]) -> str:
+    """Return why the endpoint failed, or "" when it was something else that did."""
+    told = [event.reason for event in heard if event.failed and event.type == ENDPOINT_TYPE]
+    if not told:
+        return ""
+    try:
+        return calls.aws.sagemaker.endpoint(name).failure or told[0]
+    except AwsError:
+        return told[0]
+
+
+def _explained(
+    calls: HostCalls, plan: EndpointPlan, failure: StackFailed, told: tuple[str, Sequence[str]]
+) -> AwsError:
+    """Return the failure with what SageMaker and the container say, once what never served is deleted."""
+    stack = calls.aws.cloudformation.describe_stack(plan.step.stack.name)
+    served_before = stack is not None and stack.status != "CREATE_FAILED"
+    if stack is not None and not served_before:
+        calls.say(f"deleting stack {stack.name}, whose endpoint never served")
+        delete_stack(calls.aws, stack, on_event=lambda event: event.tell(calls.say), clock=calls.clock)
+    reason, lines = told
+    if not reason:
+        return failure
+    log = (
+        "\n".join(["", "The end of the container's log:", *(f"  {line}" for line in lines)]) if lines else ""
+    )
+    return EndpointFailed(
+        f"Endpoint {plan.name} failed: {reason}{log if lines else ''}",
+        "The version from before serves on." if served_before else "Nothing of the endpoint is left.",
+        operation=failure.operation,
+        aws_code=failure.aws_code,
+    )
+
+
+def _log(calls: HostCalls, name: str, began: float) -> tuple[str, ...]:
+    """Return the last lines of the newest container, or nothing where none of them can be read."""
+    try:
+        streams = calls.aws.logs.streams_since(f"{LOG_GROUP}{name}", began)
+        return calls.aws.logs.tail(f"{LOG_GROUP}{name}", streams[-1], LOG_LINES) if streams else ()
+    except AwsError as error:
+        return (f"(it could not be read: {error.message})",)
+
+
+def standing_endpoints(deployment: Deployment) -> Mapping[str, str]:
+    """Return the names of the endpoints that stand, by their stacks' names."""
+    return {
+        stack.name: stack.outputs["EndpointName"]
+        for stack in deployment.stacks
+        if "EndpointName" in stack.outputs
+    }
+
+
+def is_endpoint_only(deployment: Deployment) -> bool:
+    """Return whether there is an endpoint to ask, and no host."""
+    return bool(standing_endpoints(deployment)) and not deployment.hosts
+
+
+def choose_standing(deployment: Deployment, accelerator: str | None) -> str:
+    """Return the name of the endpoint meant; raise `BadRequest` when that is not clear or not there."""
+    names = sorted(standing_endpoints(deployment).values())
+    if accelerator is not None:
+        names = [name for name in names if name == endpoint_name(deployment.name, accelerator)]
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise BadRequest(
+            f"Deployment {deployment.name} has no endpoint{f' on {accelerator}' if accelerator else ''}.",
+            "Ship an artifact to one: amazonei ship ARTIFACT --to sagemaker",
+        )
+    raise BadRequest(f"There are several endpoints: {', '.join(names)}.", "Pass --accelerator.")
+
+
+def invoke(calls: HostCalls, endpoint: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Send one request; return its outputs, and the milliseconds from here to there and back."""
+    started = calls.clock.monotonic()
+    answer = calls.aws.sagemaker_runtime.invoke(endpoint, json.dumps(body).encode(), JSON_TYPE)
+    elapsed = calls.clock.monotonic() - started
+    return {
+        "outputs": json.loads(answer.body)["outputs"],
+        "endpoint": endpoint,
+        "latency_ms": round(elapsed * 1e3, 3),
+        "emulated": calls.emulated,
+    }

@@ -1,0 +1,229 @@
+"""Shipping to an endpoint: what is planned, what is refused, and what a failure tells."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from artifacts.errors import ArtifactRefused, BadRequest
+from artifacts.manifest import Manifest, Toolchain
+from artifacts.serve.sagemaker.package import ModelPackage
+from artifacts.specs import TensorSpec
+from provisioning.aws.logs import Logs
+from provisioning.aws.s3 import ObjectRecord
+from provisioning.aws.sagemaker import EndpointRecord, SageMaker
+from provisioning.deployment import Deployment
+from provisioning.endpoints import (
+    EndpointPlan,
+    choose_endpoint,
+    choose_standing,
+    perform,
+    plan_endpoint,
+    refuse_unguarded,
+    refuse_unservable,
+)
+from provisioning.errors import EndpointFailed
+from provisioning.operations import HostCalls
+from provisioning.pricing import PriceTable
+from stacks.settings import parse_deployment
+from stacks.synth import SynthesizedStack
+from tests.provisioning.declared import DeclaredAws, DeclaredS3, StillClock, declare_aws
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from stacks.spec import DeploymentSpec
+
+STACK = "demo-endpoint-c7i-xlarge"
+MADE = SynthesizedStack(name=STACK, body="{}", digest="d" * 64, parameters=(), hosts=())
+
+
+class Store(DeclaredS3):
+    """A bucket that keeps what is uploaded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stored: dict[str, ObjectRecord] = {}
+        self.sent: list[str] = []
+
+    def head_object(self, bucket: str, key: str) -> ObjectRecord | None:
+        return self.stored.get(key)
+
+    def upload_file(
+        self,
+        path: Path,
+        bucket: str,
+        key: str,
+        on_bytes: Callable[[int], None] | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        self.sent.append(key)
+        self.stored[key] = ObjectRecord(key=key, size=path.stat().st_size, metadata=metadata or {})
+
+
+class DeclaredSageMaker(SageMaker):
+    def __init__(self, failure: str) -> None:
+        self.failure = failure
+
+    def endpoint(self, name: str) -> EndpointRecord:
+        return EndpointRecord(
+            name=name, status="Failed", failure=self.failure, configuration="c", instances=0
+        )
+
+
+class DeclaredLogs(Logs):
+    def __init__(self, *lines: str) -> None:
+        self.lines = lines
+
+    def streams_since(self, group: str, moment: float) -> tuple[str, ...]:
+        assert group == "/aws/sagemaker/Endpoints/demo-c7i-xlarge"
+        return ("old", "new")
+
+    def tail(self, group: str, stream: str, lines: int) -> tuple[str, ...]:
+        assert stream == "new"
+        return self.lines
+
+
+def manifest_of(**changes: Any) -> Manifest:
+    toolchain = Toolchain(torch="2.6.0", python="3.11", compiler="torch", compiler_version="2.6.0")
+    spec = TensorSpec(name="x", dtype="float32", shape=(1, 4))
+    plain = Manifest(
+        name="model", target="c7i.xlarge", lane="plain", stand_in=False, program="torchscript",
+        preparation="none", atol=0.001, inputs=(spec,), outputs=(replace(spec, name="y"),),
+        toolchain=toolchain, files=(),
+    )  # fmt: skip
+    return replace(plain, **changes)
+
+
+@pytest.fixture
+def world() -> DeclaredAws:
+    made = declare_aws()
+    made.aws.s3 = Store()
+    made.cloudformation.declare_stack("demo")
+    return made
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> ModelPackage:
+    path = tmp_path / "model.tar.gz"
+    path.write_bytes(b"package")
+    return ModelPackage(path=path, size=7, sha256="a" * 64, manifest=manifest_of())
+
+
+def spec(region: str = "us-east-1", **row: Any) -> DeploymentSpec:
+    host: dict[str, Any] = {"accelerator": "c7i.xlarge"}
+    document = {"name": "demo", "region": region, "targets": [host], "endpoints": [host | row]}
+    return parse_deployment(document)
+
+
+def deployment(world: DeclaredAws) -> Deployment:
+    stacks = tuple(each.record for each in world.cloudformation.all.values())
+    return Deployment(name="demo", stacks=stacks, bucket="bucket", document="document", hosts=())
+
+
+def calls(world: DeclaredAws) -> HostCalls:
+    return HostCalls(
+        aws=world.aws,
+        deployment=deployment(world),
+        clock=StillClock(),
+        say=lambda _: None,
+        emulated=False,
+    )
+
+
+def planned(world: DeclaredAws, package: ModelPackage, **changes: Any) -> EndpointPlan:
+    return plan_endpoint(
+        deployment(world), spec(**changes), [MADE], package, PriceTable.load(), emulated=False
+    )
+
+
+def test_a_plan_says_what_is_deployed_and_what_it_costs(world: DeclaredAws, package: ModelPackage) -> None:
+    document = planned(world, package, count=2, max_count=3).as_document()
+    assert document["endpoint"] == "demo-c7i-xlarge"
+    assert document["hourly_usd"] == pytest.approx(2 * 0.214)
+    assert document["instances"] == [2, 3]
+    assert [step.split()[0] for step in document["steps"]] == ["upload", "create", "wait"]
+
+
+def test_a_price_nobody_knows_is_said_and_not_guessed(world: DeclaredAws, package: ModelPackage) -> None:
+    document = planned(world, package, region="eu-west-1").as_document()
+    assert document["hourly_usd"] is None
+    assert "no price for ml.c7i.xlarge in eu-west-1" in document["notes"][0]
+
+
+def test_the_stack_is_told_the_package_and_the_artifact(world: DeclaredAws, package: ModelPackage) -> None:
+    values = dict(planned(world, package).step.parameters)
+    assert values["ModelDataUrl"] == f"s3://bucket/artifacts/packages/{'a' * 64}.tar.gz"
+    assert values["ManifestDigest"] == package.manifest.digest
+
+
+def test_an_endpoint_that_is_not_configured_is_refused() -> None:
+    with pytest.raises(BadRequest, match=r"No endpoint on inf2\.xlarge is configured"):
+        choose_endpoint(spec(), manifest_of(target="inf2.xlarge"))
+
+
+def made_with(torch: str, **changes: Any) -> Manifest:
+    plain = manifest_of(**changes)
+    return replace(plain, toolchain=replace(plain.toolchain, torch=torch))
+
+
+def test_what_the_image_cannot_open_is_refused_on_aws_and_said_when_emulated() -> None:
+    endpoint = choose_endpoint(spec(), manifest_of())
+    newer = made_with("2.13.0")
+    with pytest.raises(ArtifactRefused, match=r":2\.6\.0-cpu.* has torch 2\.6\.0, which is older"):
+        refuse_unservable(newer, endpoint, emulated=False)
+    (note,) = refuse_unservable(newer, endpoint, emulated=True)
+    assert note.startswith("On AWS this would be refused")
+    own = {"image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine:1", "torch": "2.13.0"}
+    assert refuse_unservable(newer, choose_endpoint(spec(**own), newer), emulated=False) == ()
+    with pytest.raises(ArtifactRefused, match="stand-in"):
+        refuse_unservable(manifest_of(stand_in=True), endpoint, emulated=False)
+
+
+def test_an_endpoint_its_guard_does_not_know_is_refused(world: DeclaredAws) -> None:
+    refuse_unguarded(calls(world), STACK)  # the CDK's deployments have no guard
+    world.cloudformation.declare_stack(
+        "demo-guard", resources={"demo-guard|other": "AWS::Scheduler::Schedule"}
+    )
+    with pytest.raises(BadRequest, match="does not know of demo-endpoint-c7i-xlarge"):
+        refuse_unguarded(calls(world), STACK)
+
+
+def test_a_known_package_is_not_sent_again(world: DeclaredAws, package: ModelPackage) -> None:
+    plan = planned(world, package)
+    world.cloudformation.the_stack_will_have(EndpointName="demo-c7i-xlarge")
+    assert perform(calls(world), plan) is True
+    world.cloudformation.the_change_set_will_be_refused("The submitted information didn't contain changes.")
+    assert perform(calls(world), plan) is False
+    assert isinstance(world.aws.s3, Store)
+    assert world.aws.s3.sent == [package.key]
+
+
+def test_a_failed_endpoint_tells_its_reason_and_its_log(world: DeclaredAws, package: ModelPackage) -> None:
+    plan = planned(world, package)
+    world.cloudformation.the_change_will_fail(
+        "Endpoint", "AWS::SageMaker::Endpoint", "Resource handler returned message: no"
+    )
+    world.aws.sagemaker = DeclaredSageMaker("It did not pass the ping health check.")
+    world.aws.logs = DeclaredLogs("Traceback", "RuntimeError: no such program")
+    with pytest.raises(EndpointFailed) as failed:
+        perform(calls(world), plan)
+    assert failed.value.exit_code == 5
+    assert failed.value.message == (
+        "Endpoint demo-c7i-xlarge failed: It did not pass the ping health check.\n"
+        "The end of the container's log:\n  Traceback\n  RuntimeError: no such program"
+    )
+
+
+def test_an_endpoint_is_asked_by_name_or_by_being_the_only_one(world: DeclaredAws) -> None:
+    with pytest.raises(BadRequest, match="has no endpoint"):
+        choose_standing(deployment(world), None)
+    for kind in ("c7i", "inf2"):
+        made = world.cloudformation.declare_stack(f"demo-endpoint-{kind}-xlarge")
+        made.record = replace(made.record, outputs={"EndpointName": f"demo-{kind}-xlarge"})
+    assert choose_standing(deployment(world), "inf2.xlarge") == "demo-inf2-xlarge"
+    with pytest.raises(BadRequest, match="There are several endpoints: demo-c7i-xlarge, demo-inf2-xlarge"):
+        choose_standing(deployment(world), None)
