@@ -79,7 +79,7 @@ def _toolchain(accelerator: str) -> Iterator[Finding]:
             level=Level.WARNING,
             code="toolchain-missing",
             message=f"{accelerator}: {module} is not installed here, so nothing can be compiled for it",
-            remedy="install the AWS Neuron SDK; with --emulate a CPU stand-in is compiled instead",
+            remedy="install the AWS Neuron SDK, or compile --on host; with --emulate it is a CPU stand-in",
         )
 
 

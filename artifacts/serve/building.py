@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-import resource
+import pwd
 import shutil
 import signal
 import stat
@@ -35,6 +35,8 @@ MARK = "emulated-"
 _CPU_COMPILERS = frozenset({"torchscript"})
 _WITHHELD = ("AWS_", "SSM_")
 _TAIL = 15
+# A limit of data in KiB, then the program in the shell's place; what that starts inherits the limit.
+_LIMITED = ("/bin/sh", "-c", 'ulimit -d "$1" && shift && exec "$@"', "sh")
 
 
 def compile_here(host: Host, request: CompileOnHostRequest) -> dict[str, Any]:
@@ -85,17 +87,17 @@ def _give_away(scratch: Path) -> None:
     """Let the compiler's user read its folder and own what it writes, where the command runs as root."""
     scratch.chmod(0o711)
     (scratch / "request.json").chmod(0o644)
-    if os.geteuid() == 0 and _has_user():
+    other = _other_user()
+    if other is not None:
         for path in (scratch / "out", scratch / "model", *(scratch / "model").rglob("*")):
-            shutil.chown(path, USER, USER)
+            os.chown(path, other.pw_uid, other.pw_gid)
 
 
-def _has_user() -> bool:
-    import pwd
-
+def _other_user() -> pwd.struct_passwd | None:
+    """Return who compiles instead of root; None where the command has no privileges to give up."""
     with suppress(KeyError):
-        return bool(pwd.getpwnam(USER))
-    return False
+        return pwd.getpwnam(USER) if os.geteuid() == 0 else None
+    return None
 
 
 def _compiled(host: Host, scratch: Path, timeout_s: int) -> dict[str, Any]:
@@ -143,10 +145,12 @@ def _start(command: list[str], scratch: Path, base_python: str, log: int) -> sub
         "XDG_CACHE_HOME": str(scratch / "out" / "cache"),
     }
     unprivileged: dict[str, Any] = {}
-    if os.geteuid() == 0 and _has_user():
-        unprivileged = {"user": USER, "group": USER, "extra_groups": []}
-    process = subprocess.Popen(
-        command,
+    other = _other_user()
+    if other is not None:
+        unprivileged = {"user": other.pw_uid, "group": other.pw_gid, "extra_groups": []}
+    most = int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * MEMORY_SHARE)
+    return subprocess.Popen(
+        [*_LIMITED, str(most // 1024), *command],
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
@@ -155,10 +159,6 @@ def _start(command: list[str], scratch: Path, base_python: str, log: int) -> sub
         start_new_session=True,
         **unprivileged,
     )
-    most = int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * MEMORY_SHARE)
-    with suppress(ProcessLookupError):  # whatever it starts inherits the limit
-        resource.prlimit(process.pid, resource.RLIMIT_DATA, (most, most))
-    return process
 
 
 def _sent(

@@ -75,3 +75,31 @@ def test_the_compiler_travels_whole_and_the_same_sources_give_the_same_bytes() -
     with zipfile.ZipFile(io.BytesIO(first)) as bundle:
         names = set(bundle.namelist())
     assert {"artifacts/targets.toml", "artifacts/compile/__main__.py", "artifacts/serve/host.py"} <= names
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up its privileges")
+def test_root_compiles_as_another_user_without_credentials_and_within_limits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(building, "USER", "daemon")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not for models")
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o711)
+    for name in ("code", "model", "out"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "model/net.py").write_text("")
+    (tmp_path / "request.json").write_text("{}")
+    building._give_away(tmp_path)
+    script = "id -un; id -Gn; ulimit -d; echo mine > $HOME/made; touch ../code/x ../x; env"
+    with (tmp_path / "log").open("w+") as log:
+        with building._start(["/bin/sh", "-c", script], tmp_path, sys.executable, log.fileno()) as process:
+            assert process.wait() == 0
+        log.seek(0)
+        user, groups, limit, *rest = log.read().splitlines()
+    most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * building.MEMORY_SHARE
+    assert (user, groups, int(limit)) == ("daemon", "daemon", int(most) // 1024)
+    assert not any("not for models" in line for line in rest)
+    assert (tmp_path / "out/made").read_text() == "mine\n"
+    assert (tmp_path / "model/net.py").owner() == "daemon"
+    assert not (tmp_path / "code/x").exists()
+    assert not (tmp_path / "x").exists()
