@@ -96,7 +96,7 @@ def ship(
     wheels, each host serves from an environment that is made of them.
     """
     if wheels is not None:
-        supply(calls, wheels)
+        supply(calls, wheels, resend=resend)
     stored = upload(calls, package, resend=resend)
     request = _install_request(package, stored, "" if wheels is None else wheels.lock.digest, scale)
     operation = Operation(

@@ -23,13 +23,13 @@ def unsent(calls: HostCalls, gathered: Gathered) -> tuple[Wheel, ...]:
     return tuple(wheel for wheel in lock.wheels if not _is_there(calls, wheel.key, wheel.size, wheel.sha256))
 
 
-def supply(calls: HostCalls, gathered: Gathered) -> int:
-    """Send what the bucket lacks; return how many bytes of wheels that were.
+def supply(calls: HostCalls, gathered: Gathered, *, resend: bool = False) -> int:
+    """Send what the bucket lacks, or all of it again; return how many bytes of wheels that were.
 
     Raises `WheelsMissing` when a file of the local cache is not what the lock says any more.
     """
     lock = gathered.lock
-    missing = unsent(calls, gathered)
+    missing = lock.wheels if resend else unsent(calls, gathered)
     if not missing and _is_there(calls, lock.key, len(lock.to_json()), lock.digest):
         calls.say(f"wheelhouse {lock.digest[:12]} is in the bucket already")
         return 0

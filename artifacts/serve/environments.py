@@ -125,7 +125,7 @@ def _fetch(host: Host, digest: str, scratch: Path) -> Wheelhouse:
             host.storage.fetch_verified(wheel.key, scratch / wheel.filename, wheel.sha256)
     except ServeFailed as error:
         # Where the lock is, the tool takes the wheels for granted.
-        hint = f"Remove {wheelhouse.key} from the bucket and ship again: every wheel is then looked at anew."
+        hint = "Send them all again: amazonei ship ARTIFACT --resend"
         raise ServeFailed(error.message, hint) from error
     return wheelhouse
 

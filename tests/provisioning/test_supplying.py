@@ -77,15 +77,16 @@ def test_an_upload_that_broke_off_has_no_lock_and_goes_on(world: World, tmp_path
     assert sent(world) == [wheels.lock.wheels[-1].key, wheels.lock.key]
 
 
-def test_a_wheel_that_somebody_put_over_ours_is_sent_again_once_the_lock_is_gone(
+def test_a_wheel_that_somebody_put_over_ours_is_mended_by_sending_all_again(
     world: World, tmp_path: Path
 ) -> None:
     wheels = gathered(tmp_path / "first", "torch")
     supply(world.calls, wheels)
     key = wheels.lock.wheels[-1].key
-    world.bucket.notes.pop(key)
-    world.bucket.objects.pop(wheels.lock.key)
-    assert unsent(world.calls, wheels) == (wheels.lock.wheels[-1],)
+    good, world.bucket.objects[key] = world.bucket.objects[key], b"somebody else's"
+    assert supply(world.calls, wheels) == 0  # the lock is there, so nothing is looked at
+    assert supply(world.calls, wheels, resend=True) == wheels.lock.size
+    assert world.bucket.objects[key] == good
 
 
 def test_hosts_are_told_which_wheelhouse_to_serve_from(world: World, tmp_path: Path) -> None:
