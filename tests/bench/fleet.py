@@ -37,7 +37,6 @@ def main() -> int:
         package = Package(
             path=path,
             size=5,
-            sha256="5" * 64,
             digest="d" * 64,
             accelerator="c7i.xlarge",
             name="net",

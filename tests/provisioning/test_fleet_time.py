@@ -20,7 +20,6 @@ def package(tmp_path: Path) -> Package:
     return Package(
         path=path,
         size=5,
-        sha256="5" * 64,
         digest="d" * 64,
         accelerator="c7i.xlarge",
         name="net",
