@@ -32,6 +32,8 @@ bench: $(INSTALLED_DEV)  ## Measure what we promise about speed, against the nam
 	$(BIN)/python -m tests.bench.startup
 	$(BIN)/python -m tests.bench.synth
 	$(BIN)/python -m tests.bench.compile
+	$(BIN)/python -m tests.bench.upload
+	$(BIN)/python -m tests.bench.serving
 	$(BIN)/python -m tests.bench.fleet
 	$(BIN)/python -m tests.bench.serving
 

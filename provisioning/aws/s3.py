@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from boto3.s3.transfer import TransferConfig
 
@@ -98,10 +98,11 @@ class S3:
         return {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", [])}
 
     @translated("s3:PutObject")
-    def put_piece(self, bucket: str, key: str, body: bytes, sha256: bytes) -> None:
+    def put_piece(self, bucket: str, key: str, body: bytes | bytearray, sha256: bytes) -> None:
         """Put an object whose SHA-256 is known: S3 compares, nothing hashes it again."""
         checksum = base64.b64encode(sha256).decode("ascii")
-        self._client.put_object(Bucket=bucket, Key=key, Body=body, ChecksumSHA256=checksum)
+        # botocore takes a bytearray as it takes bytes; its types do not say so.
+        self._client.put_object(Bucket=bucket, Key=key, Body=cast("bytes", body), ChecksumSHA256=checksum)
 
     def put_noted(
         self, bucket: str, key: str, body: bytes, note: Mapping[str, str], *, only_if_absent: bool

@@ -50,10 +50,10 @@ class Bucket(S3):
         self.requests.append(("LIST", prefix, 0))
         return {key: len(body) for key, body in self.objects.items() if key.startswith(prefix)}
 
-    def put_piece(self, bucket: str, key: str, body: bytes, sha256: bytes) -> None:
+    def put_piece(self, bucket: str, key: str, body: bytes | bytearray, sha256: bytes) -> None:
         assert hashlib.sha256(body).digest() == sha256, "S3 would answer BadDigest"
         self.requests.append(("PUT", key, len(body)))
-        self.objects[key] = body
+        self.objects[key] = bytes(body)  # the sender uses its buffer again
 
     def put_noted(
         self, bucket: str, key: str, body: bytes, note: Mapping[str, str], *, only_if_absent: bool

@@ -105,7 +105,7 @@ class Failing(Bucket):
         self._left = after
         self._lock = threading.Lock()
 
-    def put_piece(self, bucket: str, key: str, body: bytes, sha256: bytes) -> None:
+    def put_piece(self, bucket: str, key: str, body: bytes | bytearray, sha256: bytes) -> None:
         with self._lock:
             self._left -= 1
             if self._left < 0:
@@ -156,7 +156,7 @@ def test_progress_has_a_rate_and_the_time_that_is_left(tmp_path: Path) -> None:
     clock, said = StillClock(), list[str]()
 
     class Slow(Bucket):
-        def put_piece(self, bucket: str, key: str, body: bytes, sha256: bytes) -> None:
+        def put_piece(self, bucket: str, key: str, body: bytes | bytearray, sha256: bytes) -> None:
             with lock:  # one after the other: two seconds each
                 super().put_piece(bucket, key, body, sha256)
                 clock.now += 2.0
@@ -176,7 +176,7 @@ def test_as_many_pieces_travel_at_once_as_there_are_connections_and_no_more(tmp_
     lock, travelling = threading.Lock(), [0]
 
     class Watched(Bucket):
-        def put_piece(self, bucket: str, key: str, body: bytes, sha256: bytes) -> None:
+        def put_piece(self, bucket: str, key: str, body: bytes | bytearray, sha256: bytes) -> None:
             with lock:
                 travelling[0] += 1
                 most[0] = max(most[0], travelling[0])
