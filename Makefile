@@ -35,7 +35,6 @@ bench: $(INSTALLED_DEV)  ## Measure what we promise about speed, against the nam
 	$(BIN)/python -m tests.bench.upload
 	$(BIN)/python -m tests.bench.serving
 	$(BIN)/python -m tests.bench.fleet
-	$(BIN)/python -m tests.bench.serving
 
 nightly: $(INSTALLED_DEV)  ## Run the long campaigns.
 	$(BIN)/python -m pytest -m nightly
