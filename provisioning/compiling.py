@@ -146,7 +146,7 @@ def compile_request(
     if model is not None and model != section.get("source"):
         section = {"source": model}  # another model: the configured inputs are not its own
     given = {key: list(wanted.get(key) or ()) or None for key in ("inputs", "pads")}
-    given |= {key: wanted.get(key) for key in ("atol", "method", "lanes")}
+    given |= {key: wanted.get(key) for key in ("atol", "method", "lanes", "labels", "max_accuracy_drop")}
     section |= {key: value for key, value in given.items() if value is not None}
     config = parse_model({"model": section})
     target = find(wanted["target"] or _first_target(document)).name
@@ -166,6 +166,8 @@ def compile_request(
         stand_in=needs_stand_in(target, emulated=settings.emulated),
         # An emulated host's times decide nothing, so its compile need not take a minute.
         lanes=Lanes(config.lanes or ("quick" if settings.emulated else "all")),
+        labels=config.labels,
+        max_accuracy_drop=config.max_accuracy_drop,
         cache=not wanted.get("no_cache"),
     )
 

@@ -16,7 +16,7 @@ from stacks.settings import KNOWN_KEYS, reject_unknown
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MODEL_KEYS = ("source", "inputs", "pads", "atol", "method", "lanes")
+MODEL_KEYS = ("source", "inputs", "pads", "atol", "method", "lanes", "labels", "max_accuracy_drop")
 BENCHMARK_KEYS = ("mode", "slo_ms", "percentile", "traffic_rps", "rate", "duration")
 BUDGET_KEYS = ("max_usd", "email")
 HOSTS_KEYS = ("torch_index",)
@@ -25,6 +25,7 @@ MODES = ("quick", "standard", "mlperf")
 METHODS = ("auto", "script", "trace")
 LANES = ("quick", "all")
 DEFAULT_ATOL = 1e-3
+DEFAULT_ACCURACY_DROP = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,8 @@ class ModelConfig:
     atol: float = DEFAULT_ATOL
     method: str = "auto"
     lanes: str = ""  # empty: all, and for an emulated deployment the quick ones
+    labels: str = ""  # a file of labelled examples; empty: no accuracy gate
+    max_accuracy_drop: float = DEFAULT_ACCURACY_DROP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +103,8 @@ def parse_model(document: Mapping[str, Any]) -> ModelConfig:
         atol=_number(section, "atol", DEFAULT_ATOL, at_least=0.0),
         method=_choice(section, "method", "auto", METHODS),
         lanes=_choice(section, "lanes", "", LANES) if "lanes" in section else "",
+        labels=_text(section, "labels", ""),
+        max_accuracy_drop=_number(section, "max_accuracy_drop", DEFAULT_ACCURACY_DROP, at_least=0.0),
     )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from artifacts.compile.accuracy import Gate
     from artifacts.compile.recipes import Recipe
     from artifacts.compile.subject import Subject
     from artifacts.manifest import Parity
@@ -45,12 +46,23 @@ class Checked:
     lane: Lane
     parity: Parity
     ms: float
-    reason: str
+    reason: str  # why it was refused, else empty
+    accuracy: float | None = None  # on the user's labelled examples, where there are any
+
+    @property
+    def passed(self) -> bool:
+        """Whether it passed every gate."""
+        return self.parity.passed and not self.reason
 
     def report(self) -> LaneReport:
         """Return the row of the lanes table."""
-        ms = round(self.ms, 4) if self.parity.passed else None
-        return LaneReport(lane=self.lane.name, ms=ms, passed=self.parity.passed, reason=self.reason)
+        return LaneReport(
+            lane=self.lane.name,
+            ms=round(self.ms, 4) if self.passed else None,
+            passed=self.passed,
+            reason=self.reason,
+            accuracy=self.accuracy,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +74,7 @@ class Trial:
     atol: float
     directory: Path  # for the saved programs
     lock: Path  # held while timing
+    gate: Gate | None = None  # of labelled examples
 
 
 def run_lane(recipe: Recipe, trial: Trial) -> Checked | LaneReport:
@@ -98,8 +111,11 @@ def _tried(lane: Lane, trial: Trial) -> Checked:
             return flatten(program(*trial.subject.arguments(inputs)))
 
     parity, reason = check(answer, trial.cases, trial.atol)
-    ms = _timed(program, trial) if parity.passed else 0.0
-    return Checked(lane=lane, parity=parity, ms=ms, reason=reason)
+    accuracy = None
+    if trial.gate is not None and not reason:
+        accuracy, reason = trial.gate.judge(answer)
+    ms = 0.0 if reason else _timed(program, trial)
+    return Checked(lane=lane, parity=parity, ms=ms, reason=reason, accuracy=accuracy)
 
 
 def _timed(program: Callable[..., object], trial: Trial) -> float:
@@ -124,5 +140,9 @@ def eager_report(trial: Trial) -> LaneReport:
     outcome = isolated(partial(_timed, trial.subject.flat, trial), timeout_s=300.0)
     ms = None if outcome.answer is None else round(outcome.answer, 4)
     return LaneReport(
-        lane="eager", ms=ms, passed=True, reason=outcome.reason or "the reference, not an artifact"
+        lane="eager",
+        ms=ms,
+        passed=True,
+        reason=outcome.reason or "the reference, not an artifact",
+        accuracy=None if trial.gate is None else trial.gate.eager,
     )

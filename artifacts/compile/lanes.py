@@ -80,7 +80,7 @@ def choose(race: Race) -> Checked:
     A lane that erased control flow yields to any that kept it: agreeing on our inputs is weaker evidence
     than having kept the branch.
     """
-    passed = [checked for checked in race.checked if checked.parity.passed]
+    passed = [checked for checked in race.checked if checked.passed]
     passed = [checked for checked in passed if not checked.lane.erased] or passed
     if not passed:
         raise _nothing_passed(race)
@@ -125,7 +125,7 @@ def _of_program(program: Recorded, course: Course) -> Iterator[Recipe]:
 
 def _finals(checked: list[Checked], course: Course) -> list[Checked]:
     """Time those near the fastest again, until others' work on this machine cannot have decided."""
-    passed = {each.lane.name: each for each in checked if each.parity.passed}
+    passed = {each.lane.name: each for each in checked if each.passed}
     if course.lanes is Lanes.QUICK or len(passed) < 2:
         return checked
     course.progress("timing the fastest lanes again, in turns …")
@@ -133,12 +133,12 @@ def _finals(checked: list[Checked], course: Course) -> list[Checked]:
         {name: each.ms for name, each in passed.items()},
         lambda name: time_again(passed[name], course.trial, _FINAL_TIMEOUT_S),
     )
-    return [replace(each, ms=ms[each.lane.name]) if each.parity.passed else each for each in checked]
+    return [replace(each, ms=ms[each.lane.name]) if each.passed else each for each in checked]
 
 
 def _line(row: Checked | LaneReport) -> str:
     if isinstance(row, LaneReport):
         return f"lane {row.lane}: {row.reason}"
-    if not row.parity.passed:
+    if not row.passed:
         return f"lane {row.lane.name}: refused, {row.reason}"
     return f"lane {row.lane.name} {row.ms:.2f} ms, max |diff| {row.parity.max_abs_diff:.0e} ok"

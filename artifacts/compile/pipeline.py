@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from artifacts.compile.accuracy import Gate, gate_of
 from artifacts.compile.buckets import build_all, check_filled, worse
 from artifacts.compile.cache import cache_directory
 from artifacts.compile.contender import Trial
@@ -83,11 +84,12 @@ def compile_model(request: CompileRequest, progress: Progress, memory: Memory | 
     subject = prepare_subject(loaded.module, _with_padding(loaded.module, specs or loaded.inputs, request))
     progress("running eager for reference …")
     subject, cases = examine(followed(subject))
+    gate = gate_of(request, target, subject, progress)
     filled = in_between(subject)
     refuse_filling(subject, filled, request.atol)
     memory.examined()
     with tempfile.TemporaryDirectory(prefix="amazonei-compile-") as scratch:
-        job = Job(request, target, name, Path(scratch), progress, memory.store)
+        job = Job(request, target, name, Path(scratch), progress, memory.store, gate)
         build, programs = build_all(job, _build, subject, cases)
         if filled and build.parity.passed:  # otherwise there is no device here to run them on
             parity = worse(build.parity, check_filled(subject, programs, build.label, filled))
@@ -119,6 +121,7 @@ class Job:
     scratch: Path
     progress: Progress
     store: Store | None
+    gate: Gate | None = None
     only: str = ""  # the lane that won for the largest sizes
 
 
@@ -165,6 +168,8 @@ def _course(job: Job, subject: Subject, cases: tuple[Case, ...]) -> Course:
         atol=request.atol,
         directory=job.scratch,
         lock=cache_directory() / "timing.lock",
+        # The largest sizes decide which lane it is; the examples are of those.
+        gate=None if job.only else job.gate,
     )
     return Course(
         method=request.method,

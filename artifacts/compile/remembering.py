@@ -25,6 +25,7 @@ from artifacts.manifest import Parity
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from artifacts.compile.accuracy import Gate
     from artifacts.compile.cache import Entry, Store
 
 _PROGRAM = "program"
@@ -72,10 +73,18 @@ def race_key(course: Course, found: Iterable[Heat]) -> str:
         "inputs": [spec.as_document() for spec in subject.inputs],
         "outputs": [spec.as_document() for spec in subject.outputs],
         "rules": [course.method.value, course.lanes.value, course.trial.atol, course.only],
+        "accuracy": _gate(course.trial.gate),
         "allowed": [course.transformed, course.native, course.gpu],
         "tool": tool_digest(),
     }
     return canonical.sha256(canonical.encode(document))
+
+
+def _gate(gate: Gate | None) -> list[Any]:
+    if gate is None:
+        return []
+    examples = [tensor for example in gate.labelled.examples for tensor in example.values()]
+    return [gate.eager, gate.max_drop, _answers(examples, [gate.labelled.labels])]
 
 
 def _program(heat: Heat) -> list[Any]:
@@ -102,6 +111,7 @@ def _document(won: Won) -> dict[str, Any]:
         "lane": lane,
         "parity": won.best.parity.as_document(),
         "ms": won.best.ms,
+        "accuracy": won.best.accuracy,
         "reports": [report.as_document() for report in won.reports],
         "warnings": list(won.warnings),
     }
@@ -124,6 +134,7 @@ def _read(entry: Entry, course: Course) -> Won:
         lane=replace(lane, path=copy),
         parity=Parity.from_document(document["parity"]),
         ms=document["ms"],
+        accuracy=document["accuracy"],
         reason="",
     )
     reports = tuple(LaneReport.from_document(report) for report in document["reports"])

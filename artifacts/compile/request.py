@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from artifacts.errors import BadRequest
 from artifacts.manifest import Parity
 
 DEFAULT_ATOL = 1e-3
+DEFAULT_ACCURACY_DROP = 0.01  # a point in a hundred
 
 
 class Method(str, Enum):  # noqa: UP042 - artifacts/ runs on Python 3.10
@@ -45,6 +46,8 @@ class CompileRequest:
     lanes: Lanes = Lanes.QUICK
     pads: tuple[str, ...] = ()  # name=value: what inputs are filled up with to the next length
     flags: tuple[str, ...] = ()  # name=value, of artifacts.compile.flags: said to a Neuron compiler
+    labels: str = ""  # a file of labelled examples; empty: no accuracy gate
+    max_accuracy_drop: float = DEFAULT_ACCURACY_DROP
     cache: bool = True  # an unchanged compile may be taken from the cache
 
     def to_json(self) -> bytes:
@@ -62,6 +65,8 @@ class CompileRequest:
                 "lanes": self.lanes.value,
                 "pads": list(self.pads),
                 "flags": list(self.flags),
+                "labels": self.labels,
+                "max_accuracy_drop": self.max_accuracy_drop,
                 "cache": self.cache,
             }
         )
@@ -82,6 +87,8 @@ class CompileRequest:
             lanes=_lanes(fields.text("lanes")),
             pads=tuple(str(pad) for pad in fields.array("pads")),
             flags=tuple(str(flag) for flag in fields.array("flags")),
+            labels=fields.optional_text("labels"),
+            max_accuracy_drop=fields.number("max_accuracy_drop"),
             cache=fields.boolean("cache"),
         )
         fields.finish()
@@ -110,10 +117,11 @@ class LaneReport:
     ms: float | None  # median per request on one thread of the compiling machine; None: not timed
     passed: bool
     reason: str = ""
+    accuracy: float | None = None  # share of the labelled examples that is right; None: there are none
 
     def as_document(self) -> dict[str, Any]:
         """Return the row as JSON members."""
-        return {"lane": self.lane, "ms": self.ms, "passed": self.passed, "reason": self.reason}
+        return asdict(self)
 
     @classmethod
     def from_document(cls, value: object) -> LaneReport:
@@ -124,6 +132,7 @@ class LaneReport:
             ms=fields.optional_number("ms"),
             passed=fields.boolean("passed"),
             reason=fields.text("reason"),
+            accuracy=fields.optional_number("accuracy"),
         )
         fields.finish()
         return report

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from artifacts.errors import BadRequest
 from provisioning.cli.endpoints import ask_endpoint, ship_to_endpoint
 from provisioning.cli.flags import compiler_flags
 from provisioning.cli.keys import public_key_option, required_signer, sign_key_option, signing_key
@@ -51,6 +52,16 @@ PLACES = click.Choice(["ec2", "sagemaker"])
 @click.option("--atol", type=click.FloatRange(min=0), help="Largest difference from eager.  [default: 0.001]")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the artifact.")
 @click.option("--lanes", type=click.Choice(["quick", "all"]), help="How many ways to try.  [default: all]")
+@click.option(
+    "--labels",
+    type=click.Path(dir_okay=False),
+    help="Examples with labels, .npz or .safetensors: a lane must be about as often right as eager.",
+)
+@click.option(
+    "--max-accuracy-drop",
+    type=click.FloatRange(min=0, max=1),
+    help="By how much less often, as a share.  [default: 0.01]",
+)
 @click.option("--no-cache", is_flag=True, help="Compile again although nothing changed.")
 @click.option("--on", type=click.Choice(["local", "host"]), default="local", help="Where to compile.")
 @sign_key_option
@@ -91,6 +102,11 @@ def _compile(context: Context, request: CompileRequest, on: str) -> CompileResul
         from provisioning.compiling import compile_model
 
         return compile_model(request, context.console.detail)
+    if request.labels:
+        raise BadRequest(
+            "Labelled data judges lanes that run here; --on host compiles where they are not.",
+            "Leave out --labels, or compile with --on local.",
+        )
     from provisioning.remote_compiling import compile_on_host
 
     return compile_on_host(open_hosts(context), request, gather_wheels(context, request.target))
@@ -106,11 +122,7 @@ def sign_result(result: CompileResult, key: EllipticCurvePrivateKey | None) -> s
 
 
 def _compiled_text(context: Context, result: CompileResult, signer: str | None) -> str:
-    rows = [
-        (lane.lane, "-" if lane.ms is None else f"{lane.ms:.3f}", "yes" if lane.passed else "no", lane.reason)
-        for lane in result.lanes
-    ]
-    table = context.console.table(("lane", "ms", "same answers", "note"), rows)
+    table = context.console.table(*_lanes_table(result))
     parity = result.parity
     return (
         f"{table}\n\nChosen: {result.lane}; largest difference from eager {parity.max_abs_diff:.3g} "
@@ -118,6 +130,23 @@ def _compiled_text(context: Context, result: CompileResult, signer: str | None) 
         f"Artifact: {result.artifact}\nDigest: {result.digest}\n{_signed_text(signer)}\n"
         "The lane times are of this machine; `amazonei benchmark` measures the host."
     )
+
+
+def _lanes_table(result: CompileResult) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return head and rows, with a column for accuracy where labelled data was given."""
+    judged = any(lane.accuracy is not None for lane in result.lanes)
+    rows = []
+    for lane in result.lanes:
+        accuracy = ("-" if lane.accuracy is None else f"{lane.accuracy:.2%}",) if judged else ()
+        ms = "-" if lane.ms is None else f"{lane.ms:.3f}"
+        rows.append((lane.lane, ms, "yes" if lane.passed else "no", *accuracy, lane.reason))
+    return (
+        "lane",
+        "ms",
+        "passed" if judged else "same answers",
+        *(("right",) if judged else ()),
+        "note",
+    ), rows
 
 
 @click.command(short_help="Look inside an artifact.")
