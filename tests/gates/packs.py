@@ -111,7 +111,7 @@ def _run(argv: Sequence[str | Path]) -> str:
         capture_output=True,
         text=True,
         env=environment,
-        timeout=300,
+        timeout=900,  # a machine may be busy
         check=False,
     )
     if not done.stdout.strip():

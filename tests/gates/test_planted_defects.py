@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Template = dict[str, Any]
     Plant = Callable[[Template], None]
 
-pytestmark = [pytest.mark.gates, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.gates, pytest.mark.timeout(1800)]
 
 WORLD = "0.0.0.0/0"
 HOST, MODEL, FLEET, NOTEBOOK = "single", "sagemaker-endpoint-inf2-xlarge", "fleet", "sagemaker-notebook-plain"

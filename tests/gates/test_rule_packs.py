@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.gates.packs import Finding
 
-pytestmark = [pytest.mark.gates, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.gates, pytest.mark.timeout(1800)]
 
 ACKNOWLEDGED: list[dict[str, Any]] = tomllib.loads(
     Path(__file__).with_name("acknowledged.toml").read_text(encoding="utf-8")
