@@ -109,7 +109,8 @@ def _run(argv: Sequence[str | Path]) -> str:
     done = subprocess.run(
         [str(word) for word in argv],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",  # Node may end within a character of its standard error
         env=environment,
         timeout=900,  # a machine may be busy
         check=False,
