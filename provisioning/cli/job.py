@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from provisioning.cli.compiling import sign_result
 from provisioning.cli.interruption import resumable
 from provisioning.cli.keys import public_key_option, required_signer, sign_key_option, signing_key
-from provisioning.cli.models import sign_result
 from provisioning.cli.options import Context, shared_options
 from provisioning.cli.provision import accept, left_behind, make_plan, plan_text, wanted_spec
 from provisioning.cli.wheels import gather_wheels

@@ -25,6 +25,7 @@ R = TypeVar("R")
 DEFAULT_NAME = "amazonei"
 DEFAULT_CONFIG = Path("amazonei.toml")
 EMULATED_REGION = "us-west-2"
+ARTIFACT = click.Path(path_type=Path, dir_okay=False)
 
 
 class Context:
