@@ -6,6 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,8 @@ def _machine() -> Iterator[Finding]:
         else _bad("torch", "PyTorch is not installed", "pip install -r requirements.txt")
     )
 
-    has_pip = importlib.util.find_spec("pip") is not None
+    # Not by importlib.util: setuptools hooks into that search, and warns where distutils is loaded already.
+    has_pip = PathFinder.find_spec("pip") is not None
     yield (
         _good("wheels", "pip can gather what hosts install to serve")
         if has_pip

@@ -78,7 +78,7 @@ def test_an_elastic_inference_accelerator_hangs_on_an_m5_unless_told_otherwise()
         (
             {"targets": [{"accelerator": "c7i.xlarge", "zebra": 1}]},
             "Unknown key 'zebra' in [targets].",
-            "Known here: accelerator, instance_type, count, spot, capacity_reservation.",
+            "Known here: accelerator, instance_type, count, spot, capacity_reservation, compiler.",
         ),
         ({"region": None}, "No region is given.", "--region"),
         ({"region": "nowhere"}, "'nowhere' is not a region.", "us-west-2"),

@@ -192,8 +192,9 @@ def test_resources_and_change_sets_are_read_over_all_pages(stub: StubService) ->
 def test_a_deletion_and_an_execution_carry_their_tokens(stub: StubService) -> None:
     client, stubber = stub("cloudformation")
     stubber.add_response("delete_stack", {}, {"StackName": STACK_ID, "ClientRequestToken": "d"})
+    named = {"StackName": "demo", "ChangeSetName": "c"}
     stubber.add_response(
-        "execute_change_set", {}, {"StackName": "demo", "ChangeSetName": "c", "ClientRequestToken": "t"}
+        "execute_change_set", {}, {**named, "ClientRequestToken": "t", "DisableRollback": False}
     )
     stubber.add_response("delete_change_set", {}, {"StackName": "demo", "ChangeSetName": "c"})
     edge = CloudFormation(client)
