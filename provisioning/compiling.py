@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +30,13 @@ from artifacts.errors import (
 from artifacts.specs import padded, parse_pads, parse_specs
 from artifacts.targets import Family, find
 from provisioning.config import parse_model
+from provisioning.shared_cache import attended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from provisioning.settings import Settings
+    from provisioning.shared_cache import SharedCache
 
 _FAMILIES: dict[str, type[AmazoneiError]] = {
     family.code: family
@@ -41,7 +44,8 @@ _FAMILIES: dict[str, type[AmazoneiError]] = {
 }
 
 # Where the signing key lies, and its password: nothing that the user's model, which runs there, should see.
-_PRIVATE = "AMAZONEI_SIGN_KEY"
+# The cache's bucket: nothing that a model's answers hang on, so naming another is no reason to compile again.
+_PRIVATE = ("AMAZONEI_SIGN_KEY", "AMAZONEI_CACHE_BUCKET")
 
 
 def _unwatched(_: subprocess.Popen[str]) -> None:
@@ -52,8 +56,11 @@ def compile_model(
     request: CompileRequest,
     say: Callable[[str], None],
     started: Callable[[subprocess.Popen[str]], None] = _unwatched,
+    shared: SharedCache | None = None,
 ) -> CompileResult:
     """Compile in a child process, passing its progress lines to `say` and the process to `started`.
+
+    Where nothing here is left of an equal race, the shared cache is asked, and is sent what was raced.
 
     Raises the compiler's own error: `BadRequest` for a model or input spec that cannot be, `CompileError`
     and its family when no artifact that gives the same answers could be made.
@@ -63,12 +70,24 @@ def compile_model(
         request_file, result_file = Path(scratch, "request.json"), Path(scratch, "result.json")
         request_file.write_bytes(request.to_json())
         arguments = ["-m", "artifacts.compile", "--request", str(request_file), "--result", str(result_file)]
-        code, tail = _run(arguments, say, started)
+        with attended(shared if request.cache else None) as line:
+            arguments += [word for descriptor in line.descriptors for word in ("--beyond", str(descriptor))]
+            code, tail = _run(arguments, say, started, line.descriptors)
         if not result_file.exists():
             raise CompileError(f"The compiler process ended with {_ending(code)} and no result.", _last(tail))
         document: dict[str, Any] = json.loads(result_file.read_text(encoding="utf-8"))
     raise_error(document)
-    return CompileResult.from_document(document)
+    result = CompileResult.from_document(document)
+    return result if shared is None else _shared(result, shared, line.kept, say)
+
+
+def _shared(
+    result: CompileResult, shared: SharedCache, kept: Sequence[str], say: Callable[[str], None]
+) -> CompileResult:
+    """Send what was raced; return the result with what went wrong with the shared cache."""
+    for key in kept:
+        shared.publish(key, say)
+    return replace(result, warnings=(*result.warnings, *shared.take_warnings()))
 
 
 def raise_error(document: dict[str, Any]) -> None:
@@ -82,6 +101,7 @@ def _run(
     arguments: Sequence[str],
     say: Callable[[str], None],
     started: Callable[[subprocess.Popen[str]], None] = _unwatched,
+    descriptors: Sequence[int] = (),
 ) -> tuple[int, list[str]]:
     """Run this interpreter with the arguments; return its exit code and its last lines of output."""
     tail: list[str] = []
@@ -95,6 +115,7 @@ def _run(
         text=True,
         errors="replace",
         env=environment,
+        pass_fds=descriptors,
         start_new_session=True,  # Ctrl-C is ours to handle: we end the compiler and all it has started
     ) as process:
         started(process)

@@ -6,6 +6,7 @@ The deployment part (name, region, ttl, network, targets) is parsed by `stacks.s
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
 MODEL_KEYS = ("source", "inputs", "pads", "atol", "method", "lanes", "labels", "max_accuracy_drop")
 BENCHMARK_KEYS = ("mode", "slo_ms", "percentile", "traffic_rps", "rate", "duration")
 BUDGET_KEYS = ("max_usd", "email")
+CACHE_KEYS = ("bucket", "prefix")
 HOSTS_KEYS = ("torch_index",)
 SIGNING_KEYS = ("sign_key", "public_key")
 MODES = ("quick", "standard", "mlperf")
 METHODS = ("auto", "script", "trace")
 LANES = ("quick", "all")
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+_BUCKET = re.compile("[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 DEFAULT_ATOL = 1e-3
 DEFAULT_ACCURACY_DROP = 0.01
 
@@ -72,6 +76,7 @@ def check_keys(document: Mapping[str, Any]) -> None:
         "benchmark": BENCHMARK_KEYS,
         "budget": BUDGET_KEYS,
         "signing": SIGNING_KEYS,
+        "cache": CACHE_KEYS,
         "hosts": HOSTS_KEYS,
     }
     for name, known in sections.items():
@@ -143,6 +148,32 @@ def parse_signing(document: Mapping[str, Any]) -> SigningConfig:
     reject_unknown(section, SIGNING_KEYS, "signing")
     paths = {key: _text(section, key, "") for key in SIGNING_KEYS}
     return SigningConfig(**{key: Path(path).expanduser() if path else None for key, path in paths.items()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheConfig:
+    """A bucket of the user's own for what compiles leave behind; the prefix is empty or ends with a slash."""
+
+    bucket: str
+    prefix: str = ""
+
+
+def parse_cache(document: Mapping[str, Any], given: str | None = None) -> CacheConfig | None:
+    """Return what was given as BUCKET[/PREFIX], else the `[cache]` section's; or raise `BadRequest`."""
+    section = _section(document, "cache")
+    reject_unknown(section, CACHE_KEYS, "cache")
+    bucket, prefix = _text(section, "bucket", ""), _text(section, "prefix", "")
+    if given:
+        bucket, _, prefix = given.removeprefix("s3://").partition("/")
+    if not bucket and not prefix:
+        return None
+    if not _BUCKET.fullmatch(bucket):
+        raise BadRequest(
+            f"The bucket of the cache cannot be called {bucket!r}.",
+            'Write bucket = "your-bucket" under [cache], or --cache-bucket your-bucket/prefix.',
+        )
+    prefix = prefix.strip("/")
+    return CacheConfig(bucket=bucket, prefix=f"{prefix}/" if prefix else "")
 
 
 def _section(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:

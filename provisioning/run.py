@@ -7,11 +7,13 @@ verified before the first resource is made. One target that fails does not stop 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from artifacts.errors import AmazoneiError
 from artifacts.measure.results import ParityRecord, TargetResult
 from provisioning.benchmarking import benchmark
+from provisioning.compiling import compile_model
 from provisioning.parallel import compile_in_parallel
 from provisioning.results import measurements
 from provisioning.shipping import open_package, ship
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from provisioning.benchmarking import Measured
     from provisioning.operations import HostCalls
     from provisioning.results import ResultsFolder
+    from provisioning.shared_cache import SharedCache
     from provisioning.wheelhouse import Gathered
     from stacks.spec import HostSpec
 
@@ -49,11 +52,13 @@ class Measuring:
     wheels: Mapping[str, Gathered | None] = field(default_factory=dict)  # what hosts install, by accelerator
 
 
-def compile_all(requests: tuple[CompileRequest, ...], stage: Stage) -> tuple[CompileResult, ...]:
+def compile_all(
+    requests: tuple[CompileRequest, ...], stage: Stage, shared: SharedCache | None = None
+) -> tuple[CompileResult, ...]:
     """Compile for every target; the first failure ends the job while nothing was created."""
     names = ", ".join(request.target for request in requests)
     with stage.activity(f"compiling {requests[0].model} for {names}"):
-        return compile_in_parallel(requests, stage.say)
+        return compile_in_parallel(requests, stage.say, compile_one=partial(compile_model, shared=shared))
 
 
 def measure_target(

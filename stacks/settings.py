@@ -35,7 +35,7 @@ KNOWN_KEYS: Mapping[str, tuple[str, ...]] = {
     "": (
         *("name", "region", "ttl", "key_name", "ssh_cidr", "kms_key"),
         *("model", "network", "identity", "targets", "hosts", "benchmark", "budget"),
-        *("endpoints", "notebooks", "guard", "signing"),
+        *("endpoints", "notebooks", "guard", "signing", "cache"),
     ),
     "network": ("vpc_id", "subnet_ids", "route_table_ids", "endpoints"),
     "identity": ("permissions_boundary", "role_path"),

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from artifacts.compile.cache import Store, cache_directory
 from artifacts.compile.documents import write_document
@@ -16,7 +18,11 @@ from artifacts.compile.environment import settle_environment
 from artifacts.compile.observation import Observer
 from artifacts.compile.recall import recall, remember, request_key
 from artifacts.compile.request import CompileRequest, CompileResult
+from artifacts.compile.sharing import Line
 from artifacts.errors import AmazoneiError
+
+if TYPE_CHECKING:
+    from artifacts.compile.cache import Beyond
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,10 +30,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m artifacts.compile")
     parser.add_argument("--request", type=Path, required=True)
     parser.add_argument("--result", type=Path, required=True)
+    parser.add_argument("--beyond", type=int, metavar="FD", help="socket to who reaches a shared cache")
     options = parser.parse_args(arguments)
     try:
         request = CompileRequest.from_json(options.request.read_bytes())
-        document = _compiled(request).as_document()
+        document = _compiled(request, None if options.beyond is None else Line(options.beyond)).as_document()
     except AmazoneiError as error:
         write_document(options.result, {"ok": False, "error": error.as_document()})
         return error.exit_code
@@ -35,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _compiled(request: CompileRequest) -> CompileResult:
+def _compiled(request: CompileRequest, beyond: Beyond | None) -> CompileResult:
     """Return the kept result of an unchanged compile, without importing torch, or compile."""
     if not request.cache:
         from artifacts.compile.pipeline import compile_model
@@ -48,17 +55,19 @@ def _compiled(request: CompileRequest) -> CompileResult:
         if found is not None:
             _say(f"unchanged since {found.artifact.name} was compiled: taken from the cache")
             return found
-        return _observed(request, store, key)
+        return _observed(request, store, key, beyond)
 
 
-def _observed(request: CompileRequest, store: Store, key: str) -> CompileResult:
+def _observed(request: CompileRequest, store: Store, key: str, beyond: Beyond | None) -> CompileResult:
     """Compile, and keep the result with everything the compile read."""
     observer = Observer(ignored=(store.directory, request.out_dir))
     observer.start()
     from artifacts.compile.pipeline import Memory, compile_model
 
     observer.watch_readers()
-    result = compile_model(request, _say, Memory(store=store, examined=observer.stop))
+    # A race is of any machine like this one; a whole compile is of this one's files.
+    races = replace(store, beyond=beyond)
+    result = compile_model(request, _say, Memory(store=races, examined=observer.stop))
     inputs = observer.inputs()
     if inputs is not None:
         remember(store, key, result, inputs)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from artifacts import canonical
 from artifacts.archive import digest_file
@@ -18,7 +19,11 @@ from artifacts.archive import digest_file
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_ENTRY = "entry.json"
+ENTRY = "entry.json"  # a document, and the SHA-256 of each file beside it, sealed with its own
+_DIGEST = re.compile("[0-9a-f]{64}")
+_NAME = re.compile("[a-z]+")
+# What reading raises that is not as `keep` writes it.
+CORRUPT = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 def cache_directory() -> Path:
@@ -35,35 +40,63 @@ class Entry:
     files: dict[str, Path]
 
 
+class Beyond(Protocol):
+    """Where entries are besides this machine."""
+
+    def fetch(self, key: str) -> bool:
+        """Bring an entry into the local directory; return whether it is there now."""
+
+    def kept(self, key: str) -> None:
+        """Hear that an entry was written to the local directory."""
+
+
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Entries in a local directory, one directory per key."""
+    """Entries in a local directory, one directory per key; what is not there may be fetched from beyond."""
 
     directory: Path
+    beyond: Beyond | None = None
+
+    def place(self, key: str) -> Path:
+        """Return the directory of an entry, there or not."""
+        return self.directory / "entries" / key
 
     def find(self, key: str) -> Entry | None:
         """Return the entry; a corrupt one is removed and is none."""
-        place = self.directory / "entries" / key
-        try:
-            entry = _verified(place)
-        except (OSError, ValueError, KeyError, TypeError):
-            shutil.rmtree(place, ignore_errors=True)
-            return None
+        entry = self._here(key)
+        if entry is None and self.beyond is not None and self.beyond.fetch(key):
+            entry = self._here(key)
         return entry
 
-    def keep(self, key: str, document: Mapping[str, Any], files: Mapping[str, Path]) -> None:
-        """Write an entry beside its place and move it there; one that is there already stays."""
-        entries = self.directory / "entries"
-        entries.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=entries, prefix=".keeping-"))
+    def _here(self, key: str) -> Entry | None:
+        place = self.place(key)
         try:
+            return verified(place, key)
+        except CORRUPT:
+            shutil.rmtree(place, ignore_errors=True)
+            return None
+
+    def keep(self, key: str, document: Mapping[str, Any], files: Mapping[str, Path]) -> None:
+        """Write an entry beside its place and move it there."""
+        with self.arriving(key) as scratch:
             for name, source in files.items():
                 shutil.copyfile(source, scratch / name)
             digests = {name: digest_file(scratch / name, name).sha256 for name in files}
-            body = {"document": dict(document), "files": digests}
+            body = {"key": key, "document": dict(document), "files": digests}
             sealed = {"body": body, "sha256": canonical.sha256(canonical.encode(body))}
-            (scratch / _ENTRY).write_bytes(canonical.encode(sealed))
-            _replace(scratch, entries / key)
+            (scratch / ENTRY).write_bytes(canonical.encode(sealed))
+        if self.beyond is not None:
+            self.beyond.kept(key)
+
+    @contextmanager
+    def arriving(self, key: str) -> Iterator[Path]:
+        """Yield a directory to fill; then move it to the key's place, whole, over what was there."""
+        entries = self.directory / "entries"
+        entries.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=entries, prefix=".arriving-"))
+        try:
+            yield scratch
+            _replace(scratch, self.place(key))
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -84,11 +117,26 @@ def _replace(scratch: Path, place: Path) -> None:
     scratch.rename(place)
 
 
-def _verified(place: Path) -> Entry:
-    sealed = json.loads((place / _ENTRY).read_bytes())
-    body = sealed["body"]
-    if canonical.sha256(canonical.encode(body)) != sealed["sha256"]:
-        raise ValueError(place)
+def listed(sealed: bytes, key: str) -> dict[str, str]:
+    """Return the files of a sealed entry with their SHA-256; raises one of `CORRUPT`."""
+    return dict(_body(sealed, key)["files"])
+
+
+def _body(sealed: bytes, key: str) -> dict[str, Any]:
+    """Check the seal, the key, and that names and digests can be nothing but that: they become paths."""
+    document = json.loads(sealed)
+    body: dict[str, Any] = document["body"]
+    if canonical.sha256(canonical.encode(body)) != document["sha256"] or body["key"] != key:
+        raise ValueError(key)
+    for name, sha256 in body["files"].items():
+        if not (_NAME.fullmatch(name) and _DIGEST.fullmatch(sha256)):
+            raise ValueError(name)
+    return body
+
+
+def verified(place: Path, key: str) -> Entry:
+    """Return the entry in a directory after reading every byte of it; raises one of `CORRUPT`."""
+    body = _body((place / ENTRY).read_bytes(), key)
     for name, sha256 in body["files"].items():
         if digest_file(place / name, name).sha256 != sha256:
             raise ValueError(name)

@@ -1,6 +1,7 @@
 """A race that was run before with the same programs, answers and rules is not run again.
 
-Two CPU targets of one architecture share it, and so does every emulated stand-in.
+Two CPU targets of one architecture share it, and so does every emulated stand-in; and, through a shared
+cache, so do machines whose processors and tools are the same.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from artifacts.compile.contender import Checked, Lane
 from artifacts.compile.lanes import Course, Race, choose, race
 from artifacts.compile.methods import Heat, heats
 from artifacts.compile.request import LaneReport
-from artifacts.compile.toolstate import tool_digest
+from artifacts.compile.toolstate import race_digest
 from artifacts.compile.torchscript import save
 from artifacts.manifest import Parity
 
@@ -75,7 +76,7 @@ def race_key(course: Course, found: Iterable[Heat]) -> str:
         "rules": [course.method.value, course.lanes.value, course.trial.atol, course.only],
         "accuracy": _gate(course.trial.gate),
         "allowed": [course.transformed, course.native, course.gpu],
-        "tool": tool_digest(),
+        "tool": race_digest(),
     }
     return canonical.sha256(canonical.encode(document))
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from artifacts.manifest import Manifest
 
 _CPUINFO = Path("/proc/cpuinfo")
+# What tells one processor from another, by Linux's names: of x86, then of Arm.
+_MODEL = ("vendor_id", "cpu family", "model", "model name", "stepping", "CPU implementer", "CPU part")
 # Machine code that was linked against one release of torch.
 _BOUND_TO_TORCH = frozenset({"aotinductor"})
 
@@ -25,6 +27,16 @@ def processor_features(cpuinfo: Path = _CPUINFO) -> frozenset[str]:
         if name.strip() in {"flags", "Features"}:  # x86, arm
             return frozenset(value.split())
     return frozenset()
+
+
+def processor_model(cpuinfo: Path = _CPUINFO) -> tuple[str, ...]:
+    """Return what names the first processor, each as "name: value"; empty where it is not told."""
+    if not cpuinfo.exists():
+        return ()
+    first, _, _ = cpuinfo.read_text(encoding="ascii", errors="replace").partition("\n\n")
+    pairs = (line.partition(":") for line in first.splitlines())
+    told = {name.strip(): value.strip() for name, _, value in pairs}
+    return tuple(f"{name}: {told[name]}" for name in _MODEL if name in told)
 
 
 def refuse_unfit(manifest: Manifest, features: frozenset[str], torch_version: str) -> None:

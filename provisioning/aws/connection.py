@@ -153,6 +153,12 @@ class Aws:
         )
 
     @cached_property
+    def optional_s3(self) -> S3:
+        """Buckets and objects that can be done without: that they cannot be reached is told soon."""
+        config = self._config(2).merge(Config(connect_timeout=3, read_timeout=10))
+        return S3(self._session.client("s3", endpoint_url=self.endpoint_url, config=config), self.region)
+
+    @cached_property
     def scheduler(self) -> Scheduler:
         """Groups of schedules."""
         return Scheduler(self._client("scheduler"))

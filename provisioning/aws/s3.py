@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import FlexibleChecksumError
 
 from provisioning.aws.tags import as_mapping
 from provisioning.aws.translation import translated
 from provisioning.errors import AwsError, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from mypy_boto3_s3 import S3Client
 
+PIECE_BYTES = 1 << 20
 DELETE_BATCH = 1000  # the most DeleteObjects takes
 
 # The CRT client ignores a local endpoint and would call AWS itself (boto3/crt.py).
@@ -128,6 +130,20 @@ class S3:
     def get_object(self, bucket: str, key: str) -> bytes:
         """Return the object's bytes, or raise `NotFound`."""
         return self._client.get_object(Bucket=bucket, Key=key)["Body"].read()
+
+    def pieces(self, bucket: str, key: str) -> Iterator[bytes]:
+        """Yield the object's bytes as they arrive; raise `NotFound`, or `AwsError` when they are damaged."""
+        with translated("s3:GetObject"):
+            body = self._client.get_object(Bucket=bucket, Key=key)["Body"]
+            try:
+                while piece := body.read(PIECE_BYTES):
+                    yield piece
+            except FlexibleChecksumError as error:
+                raise AwsError(
+                    f"s3://{bucket}/{key} arrived damaged: {error}", operation="s3:GetObject"
+                ) from error
+            finally:
+                body.close()
 
     @translated("s3:PutObject")
     def put_object(self, bucket: str, key: str, body: bytes) -> None:

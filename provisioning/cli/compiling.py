@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from artifacts.errors import BadRequest
+from provisioning.cli.caching import cache_bucket_option, shared_cache
 from provisioning.cli.flags import compiler_flags
 from provisioning.cli.keys import public_key_option, required_signer, sign_key_option, signing_key
 from provisioning.cli.options import ARTIFACT, Context, shared_options
@@ -52,12 +53,19 @@ if TYPE_CHECKING:
     help="By how much less often, as a share.  [default: 0.01]",
 )
 @click.option("--no-cache", is_flag=True, help="Compile again although nothing changed.")
+@cache_bucket_option
 @click.option("--on", type=click.Choice(["local", "host"]), default="local", help="Where to compile.")
 @sign_key_option
 @compiler_flags
 @shared_options
 def compile_command(
-    context: Context, *, model: str | None, on: str, sign_key: Path | None, **wanted: Any
+    context: Context,
+    *,
+    model: str | None,
+    on: str,
+    sign_key: Path | None,
+    cache_bucket: str | None,
+    **wanted: Any,
 ) -> None:
     """Compile MODEL, check its answers against eager PyTorch, and pack it as an artifact.
 
@@ -78,7 +86,7 @@ def compile_command(
     key = signing_key(context, sign_key)
     request = compile_request(context.document, context.settings, model, wanted)
     with context.console.activity(f"compiling {request.model} for {request.target}"):
-        result = _compile(context, request, on)
+        result = _compile(context, request, on, cache_bucket)
         signer = sign_result(result, key)
     for warning in result.warnings:
         context.console.warn(warning)
@@ -86,11 +94,12 @@ def compile_command(
     context.console.answer(document, lambda: _compiled_text(context, result, signer))
 
 
-def _compile(context: Context, request: CompileRequest, on: str) -> CompileResult:
+def _compile(context: Context, request: CompileRequest, on: str, cache_bucket: str | None) -> CompileResult:
     if on == "local":
         from provisioning.compiling import compile_model
 
-        return compile_model(request, context.console.detail)
+        shared = shared_cache(context, cache_bucket) if request.cache else None
+        return compile_model(request, context.console.detail, shared=shared)
     if request.labels:
         raise BadRequest(
             "Labelled data judges lanes that run here; --on host compiles where they are not.",
@@ -117,7 +126,8 @@ def _compiled_text(context: Context, result: CompileResult, signer: str | None) 
         f"{table}\n\nChosen: {result.lane}; largest difference from eager {parity.max_abs_diff:.3g} "
         f"(allowed {parity.atol:g}) over {parity.inputs_checked} inputs it was not made with.\n"
         f"Artifact: {result.artifact}\nDigest: {result.digest}\n{_signed_text(signer)}\n"
-        "The lane times are of this machine; `amazonei benchmark` measures the host."
+        "The lane times are of this machine, or of one like it that shares its cache; "
+        "`amazonei benchmark` measures the host."
     )
 
 

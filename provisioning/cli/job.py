@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from provisioning.cli.caching import cache_bucket_option, shared_cache
 from provisioning.cli.compiling import sign_result
 from provisioning.cli.interruption import resumable
 from provisioning.cli.keys import public_key_option, required_signer, sign_key_option, signing_key
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 @click.option("--resume", is_flag=True, help="Skip targets whose results are on disk already.")
 @click.option("--yes", is_flag=True, help="Accept the plan without the question.")
 @click.option("--allow-retired", is_flag=True, help="With --emulate: allow accelerators AWS has retired.")
+@cache_bucket_option
 @sign_key_option
 @public_key_option
 @shared_options
@@ -52,7 +54,7 @@ def run(
     resume: bool,
     yes: bool,
     allow_retired: bool,
-    **keys: Path | None,
+    **given: Any,
 ) -> int:
     """Compile, set up, ship, measure and rank what CONFIGURATION asks for, then remove everything.
 
@@ -61,7 +63,7 @@ def run(
       amazonei run --emulate examples/digits.toml
       amazonei run --budget 5 --region us-west-2 amazonei.toml
     """
-    key, signer = signing_key(context, keys["sign_key"]), required_signer(context, keys["public_key"])
+    key, signer = signing_key(context, given["sign_key"]), required_signer(context, given["public_key"])
     job = plan_job(context, budget, signer, allow_retired=allow_retired)
     # Nothing an emulated plan makes costs anything, so there is nothing to accept.
     ending = "" if keep else "\nAt the end everything is removed again, and AWS is asked whether it is gone."
@@ -70,7 +72,9 @@ def run(
     from provisioning.shipping import open_package
 
     try:
-        compiled = compile_all(job.requests, _stage(context))
+        compiled = compile_all(job.requests, _stage(context), shared_cache(context, given["cache_bucket"]))
+        for warning in dict.fromkeys(text for each in compiled for text in each.warnings):
+            context.console.warn(warning)
         for each in compiled:
             sign_result(each, key)
             open_package(each.artifact, signer)  # what no host would take ends the job while it is free
