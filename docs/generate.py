@@ -58,7 +58,8 @@ def emulator_page() -> str:
 
 def cli_page() -> str:
     """Return the help of every command."""
-    return CLI_HEAD + "".join(_sections(program, click.Context(program, info_name="amazonei")))
+    context = click.Context(program, info_name="amazonei", **program.context_settings)
+    return CLI_HEAD + "".join(_sections(program, context))
 
 
 def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
