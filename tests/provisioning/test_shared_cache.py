@@ -170,6 +170,7 @@ def compiled(
     return compile_model(request, said.append, shared=shared), said
 
 
+@pytest.mark.nightly
 def test_a_second_machine_does_not_race_again(
     objects: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -118,6 +118,7 @@ def test_cdk_deploy_and_destroy_leave_nothing(cdk: Path, checkout: Path, emulato
     assert inventory(environment) == baseline
 
 
+@pytest.mark.nightly
 def test_teardown_removes_what_the_cdk_deployed(cdk: Path, checkout: Path, emulator: Running) -> None:
     environment = service.environment(emulator, REGION)
     baseline = inventory(environment)

@@ -240,6 +240,7 @@ def program_of(machine: Machine) -> str:
     return Path(f"/proc/{serving(machine)['pid']}/cmdline").read_text(encoding="utf-8").split("\0")[0]
 
 
+@pytest.mark.nightly
 def test_a_host_serves_from_the_environment_it_made(
     served: tuple[Machine, Response], two_layers: CompileResult
 ) -> None:

@@ -72,6 +72,7 @@ def test_installing_the_running_version_again_changes_nothing(
     assert before == after
 
 
+@pytest.mark.nightly
 def test_the_same_version_with_other_workers_is_served_anew(
     new_machine: NewMachine, two_layers: CompileResult
 ) -> None:
