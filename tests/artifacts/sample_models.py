@@ -117,3 +117,17 @@ not_a_model = 3
 
 def returns_no_module() -> str:
     return "nothing"
+
+
+class OneDropped(nn.Module):
+    """Draws a single bit, which comes out alike in half of the runs."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.dropout(x.sum().reshape(1), 0.5)
+
+
+class DrawsInVain(nn.Module):
+    """Draws numbers that its answer does not depend on."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * 2 + torch.rand_like(x) * 0
