@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from provisioning.cli.compiling import compile_command, inspect, verify
+from provisioning.cli.doctor import doctor
 from provisioning.cli.emulation import emulator
 from provisioning.cli.forwarding import forward
 from provisioning.cli.job import run
 from provisioning.cli.logs import logs
 from provisioning.cli.measuring import benchmark, prices, rank, report
-from provisioning.cli.provision import audit, doctor, setup, status, teardown
+from provisioning.cli.provision import audit, setup, status, teardown
 from provisioning.cli.shipping import invoke, ship
 from provisioning.cli.targets import targets
 

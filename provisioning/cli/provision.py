@@ -1,4 +1,4 @@
-"""`setup`, `status`, `teardown`, `audit`, `doctor`: what exists, and for how long."""
+"""`setup`, `status`, `teardown`, `audit`: what exists, and for how long."""
 
 from __future__ import annotations
 
@@ -253,45 +253,3 @@ def look_everywhere(aws: Aws, deployment: str | None) -> tuple[Leftover, ...]:
         *look(aws, deployment),
         *(left for other in elsewhere for left in look(other, deployment, with_global=False)),
     )
-
-
-@click.command(short_help="Check this machine and this account.")
-@click.option(
-    "--accelerator", "accelerators", multiple=True, metavar="TYPE", help="Check for this accelerator."
-)
-@click.option(
-    "--print-policy", is_flag=True, help="Print the IAM policy that deploying needs; check nothing."
-)
-@shared_options
-def doctor(context: Context, accelerators: tuple[str, ...], *, print_policy: bool) -> None:
-    """Check whether this machine and this account are ready; exit 3 when something is missing."""
-    if print_policy:
-        answer_policy(context, accelerators)
-        return
-    from provisioning.doctor import examine
-
-    findings = examine(lambda: open_aws(context), accelerators or ("c7i.xlarge",), context.settings.region)
-    from provisioning.errors import PreflightFailed
-    from provisioning.plan import finding_document
-
-    lines = [f"{finding.level.value:7} {finding.message}" for finding in findings]
-    if any(finding.blocks for finding in findings):
-        for line in lines:
-            context.console.say(line)
-        raise PreflightFailed(findings)
-    context.console.answer(
-        {"ready": True, "findings": [finding_document(finding) for finding in findings]}, "\n".join(lines)
-    )
-
-
-def answer_policy(context: Context, accelerators: tuple[str, ...]) -> None:
-    """Answer with the policy of a person who deploys, uses and removes the deployment, as JSON."""
-    import json
-
-    from provisioning.deployer_policy import Place, deployer_policy
-    from stacks.synth import synthesize
-
-    spec = wanted_spec(context, {"accelerators": accelerators}, allow_retired=False)
-    account = open_aws(context).sts.caller_identity().account
-    policy = deployer_policy(spec, synthesize(spec), Place(account=account, region=spec.region))
-    context.console.answer(policy, json.dumps(policy, indent=2))
