@@ -15,10 +15,6 @@ from stacks.node import prepare_node
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# Both are asked for on both resources, which makes one statement of them: a role's policy has little room.
-# No session can be started on a session, and no document can be terminated.
-SESSIONS = ("ssm:StartSession", "ssm:TerminateSession")
-
 # The tool's own calls: a resource pattern ("{name}" is the deployment) and the actions on it.
 DIRECT: Mapping[str, tuple[str, ...]] = {
     "*": (
@@ -76,11 +72,13 @@ DIRECT: Mapping[str, tuple[str, ...]] = {
     "sagemaker:*": ("sagemaker:ListTags",),
     # On instances as well, where they carry the deployment's tag: see `_conditional`.
     "ssm:document/hosts-of-{name}*": ("ssm:SendCommand",),
-    # A session's id begins with the name of who started it, and only those may end it:
+    # With the deployment's hosts only, and roles end what they started by a tag: see `_conditional`.
     # https://docs.aws.amazon.com/systems-manager/latest/userguide/getting-started-restrict-access-examples.html
-    "ssm:session/${{aws:username}}-*": SESSIONS,
-    # With the deployment's hosts only, see `_conditional`.
-    "ssm::document/AWS-StartPortForwardingSession": SESSIONS,
+    "ssm::document/AWS-StartPortForwardingSession": ("ssm:StartSession",),
+    "ssm:session/${{aws:username}}-*": ("ssm:TerminateSession",),
+    # The session manager plugin's, with the credentials of who started it:
+    # https://docs.aws.amazon.com/systems-manager/latest/userguide/getting-started-restrict-access-quickstart.html
+    "ssm:session/${{aws:userid}}-*": ("ssmmessages:OpenDataChannel",),
     "ssm::parameter/aws/service/*": ("ssm:GetParameter", "ssm:GetParameters"),
 }
 # sts:GetCallerIdentity needs no permission.

@@ -144,7 +144,7 @@ def _statements(granted: Mapping[str, set[str]], place: Place) -> list[Policy]:
 
 
 def _short(values: Sequence[str]) -> str | list[str]:
-    """Return the only value as itself: a role's policy may hold no more than 10,240 characters."""
+    """Return the only value as itself: IAM counts characters."""
     return values[0] if len(values) == 1 else list(values)
 
 
@@ -166,6 +166,12 @@ def _conditional(spec: DeploymentSpec, types: Sequence[str], place: Place) -> li
         ),
         _allowed(
             ("iam:PassRole",), place.arn(f"iam:role{role_path(spec)}*"), {"iam:PassedToService": passed_to}
+        ),
+        # A role has no user name; its sessions carry who started them as a tag.
+        _allowed(
+            ("ssm:TerminateSession",),
+            place.arn("ssm:session/*"),
+            {"ssm:resourceTag/aws:ssmmessages:session-id": "${aws:userid}"},
         ),
     ]
     if "AWS::AutoScaling::AutoScalingGroup" in types:
