@@ -10,8 +10,8 @@ from typing import Any
 from artifacts.canonical import Fields
 from artifacts.errors import BadRequest
 
-MOST_BUCKETS = 16  # each is a program, with weights of its own
-# Below this, a shorter program saves nothing worth its weights.
+MOST_BUCKETS = 16  # each is a program to compile, to check and to warm up
+# Below this, a shorter program saves nothing worth compiling it.
 _LEAST_LENGTH = 16
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 AXIS_HINT = "A dimension is a number, a range 16..128, or buckets 32|64|128."

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from artifacts.compile.environment import VARIABLES
 from artifacts.compile.flags import FLAGS, check_flags, written
 from artifacts.compile.request import CompileRequest, CompileResult, Lanes, Method
 from artifacts.errors import (
@@ -72,7 +73,7 @@ def compile_model(
         arguments = ["-m", "artifacts.compile", "--request", str(request_file), "--result", str(result_file)]
         with attended(shared if request.cache else None) as line:
             arguments += [word for descriptor in line.descriptors for word in ("--beyond", str(descriptor))]
-            code, tail = _run(arguments, say, started, line.descriptors)
+            code, tail = _run(arguments, Path(scratch), say, started, line.descriptors)
         if not result_file.exists():
             raise CompileError(f"The compiler process ended with {_ending(code)} and no result.", _last(tail))
         document: dict[str, Any] = json.loads(result_file.read_text(encoding="utf-8"))
@@ -99,14 +100,18 @@ def raise_error(document: dict[str, Any]) -> None:
 
 def _run(
     arguments: Sequence[str],
+    scratch: Path,
     say: Callable[[str], None],
     started: Callable[[subprocess.Popen[str]], None] = _unwatched,
     descriptors: Sequence[int] = (),
 ) -> tuple[int, list[str]]:
-    """Run this interpreter with the arguments; return its exit code and its last lines of output."""
+    """Run this interpreter with the arguments; return its exit code and its last lines of output.
+
+    What it, or g++, leaves in the directory for temporary files is the caller's to remove: it may be killed.
+    """
     tail: list[str] = []
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE)}
-    environment["PYTHONUNBUFFERED"] = "1"
+    environment |= VARIABLES | {"PYTHONUNBUFFERED": "1", "TMPDIR": str(scratch)}
     with subprocess.Popen(
         [sys.executable, *arguments],
         stdin=subprocess.DEVNULL,
@@ -149,9 +154,8 @@ def inspect_artifact(path: Path, say: Callable[[str], None], other: Path | None 
             )
     with tempfile.TemporaryDirectory(prefix="amazonei-inspect-") as scratch:
         result_file = Path(scratch, "result.json")
-        code, tail = _run(
-            ["-m", "artifacts.compile.inspect", *map(str, paths), "--result", str(result_file)], say
-        )
+        arguments = ["-m", "artifacts.compile.inspect", *map(str, paths), "--result", str(result_file)]
+        code, tail = _run(arguments, Path(scratch), say)
         if not result_file.exists():
             raise CompileError(f"The inspection ended with {_ending(code)}.", _last(tail))
         document: dict[str, Any] = json.loads(result_file.read_text(encoding="utf-8"))

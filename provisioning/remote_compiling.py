@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from artifacts import archive
 from artifacts.compile.documents import write_document
+from artifacts.compile.fit import refuse_misfit_directory
 from artifacts.compile.request import CompileRequest, CompileResult
 from artifacts.errors import ArtifactRefused
 from artifacts.serve.bundle import build_compiler
 from artifacts.serve.requests import CompileOnHostRequest
+from artifacts.targets import find
 from provisioning.compiling import raise_error
 from provisioning.operations import Operation, operate
 from provisioning.sources import find_source, pack_source
@@ -51,6 +53,7 @@ def compile_on_host(
     Raises the compiler's own error as a compile at home does, `HostFailed` when the host could not try, and
     `ArtifactRefused` when what came back is not what the host says it made.
     """
+    refuse_misfit_directory(request.model, find(request.target).compiler, request.target)
     accelerator = calls.deployment.choose(request.target)
     host = min(each.instance_id for each in calls.deployment.hosts_of(accelerator))
     request.out_dir.mkdir(parents=True, exist_ok=True)  # what cannot be written is told before the work

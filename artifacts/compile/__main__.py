@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from artifacts.compile.cache import Store, cache_directory
+from artifacts.compile.cache import REFUSALS, Store, cache_directory
 from artifacts.compile.documents import write_document
 from artifacts.compile.environment import settle_environment
 from artifacts.compile.observation import Observer
 from artifacts.compile.recall import recall, remember, request_key
 from artifacts.compile.request import CompileRequest, CompileResult
 from artifacts.compile.sharing import Line
-from artifacts.errors import AmazoneiError
+from artifacts.errors import AmazoneiError, BadRequest
 
 if TYPE_CHECKING:
     from artifacts.compile.cache import Beyond
@@ -35,11 +36,20 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         request = CompileRequest.from_json(options.request.read_bytes())
         document = _compiled(request, None if options.beyond is None else Line(options.beyond)).as_document()
-    except AmazoneiError as error:
+    except (AmazoneiError, OSError) as failure:
+        error = failure if isinstance(failure, AmazoneiError) else _refused(failure)
         write_document(options.result, {"ok": False, "error": error.as_document()})
         return error.exit_code
     write_document(options.result, document)
     return 0
+
+
+def _refused(error: OSError) -> BadRequest:
+    """Return what the machine refuses as a message; raise what is no refusal but a bug."""
+    if error.errno not in REFUSALS:
+        raise error
+    place = error.filename or f"A file for the artifact, or in {tempfile.gettempdir()}"
+    return BadRequest(f"{place} cannot be written: {error.strerror}.", "Make room, or choose another --out.")
 
 
 def _compiled(request: CompileRequest, beyond: Beyond | None) -> CompileResult:
@@ -49,6 +59,10 @@ def _compiled(request: CompileRequest, beyond: Beyond | None) -> CompileResult:
 
         return compile_model(request, _say)
     store = Store(cache_directory())
+    unusable = store.usable()
+    if unusable:
+        _say(f"the cache {store.directory} is left alone: {unusable}")
+        return _compiled(replace(request, cache=False), None)
     key = request_key(request)
     with store.sole(key):
         found = recall(store, key, request)
@@ -69,8 +83,9 @@ def _observed(request: CompileRequest, store: Store, key: str, beyond: Beyond | 
     races = replace(store, beyond=beyond)
     result = compile_model(request, _say, Memory(store=races, examined=observer.stop))
     inputs = observer.inputs()
-    if inputs is not None:
-        remember(store, key, result, inputs)
+    reason = "" if inputs is None else remember(store, key, result, inputs)
+    if reason:
+        _say(f"the result is not kept in the cache: {reason}")
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 ENTRY = "entry.json"  # a document, and the SHA-256 of each file beside it, sealed with its own
 _DIGEST = re.compile("[0-9a-f]{64}")
 _NAME = re.compile("[a-z]+")
+# What a machine refuses to write for: a full disk, or a place that is not this user's.
+REFUSALS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR})
 # What reading raises that is not as `keep` writes it.
 CORRUPT = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
@@ -76,8 +79,28 @@ class Store:
             shutil.rmtree(place, ignore_errors=True)
             return None
 
-    def keep(self, key: str, document: Mapping[str, Any], files: Mapping[str, Path]) -> None:
-        """Write an entry beside its place and move it there."""
+    def usable(self) -> str:
+        """Return why nothing can be written here; empty where it can."""
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.directory):
+                return ""
+        except OSError as error:
+            return error.strerror or str(error)
+
+    def keep(self, key: str, document: Mapping[str, Any], files: Mapping[str, Path]) -> str:
+        """Write an entry beside its place and move it there; return why that cannot be done, or nothing."""
+        try:
+            self._keep(key, document, files)
+        except OSError as error:
+            if error.errno not in REFUSALS:
+                raise
+            return error.strerror or str(error)
+        if self.beyond is not None:
+            self.beyond.kept(key)
+        return ""
+
+    def _keep(self, key: str, document: Mapping[str, Any], files: Mapping[str, Path]) -> None:
         with self.arriving(key) as scratch:
             for name, source in files.items():
                 shutil.copyfile(source, scratch / name)
@@ -85,8 +108,6 @@ class Store:
             body = {"key": key, "document": dict(document), "files": digests}
             sealed = {"body": body, "sha256": canonical.sha256(canonical.encode(body))}
             (scratch / ENTRY).write_bytes(canonical.encode(sealed))
-        if self.beyond is not None:
-            self.beyond.kept(key)
 
     @contextmanager
     def arriving(self, key: str) -> Iterator[Path]:

@@ -80,18 +80,22 @@ class Trial:
 def run_lane(recipe: Recipe, trial: Trial) -> Checked | LaneReport:
     """Make, load, check and time one lane; a row with the reason when that could not be done."""
     outcome = isolated(partial(_made, recipe, trial), recipe.timeout_s)
+    if isinstance(outcome.answer, OSError):
+        raise outcome.answer  # a full disk is no property of a lane
     if isinstance(outcome.answer, Checked):
         return outcome.answer
     reason = outcome.answer or outcome.reason
     return LaneReport(lane=recipe.name, ms=None, passed=False, reason=reason)
 
 
-def _made(recipe: Recipe, trial: Trial) -> Checked | str:
+def _made(recipe: Recipe, trial: Trial) -> Checked | OSError | str:
     path = trial.directory / f"{recipe.name}.pt"
     try:
         requires = recipe.make(path)
     except AmazoneiError as error:
         return " ".join(filter(None, (error.message, error.hint)))
+    except OSError as error:
+        return error
     lane = Lane(
         name=recipe.name,
         path=path,

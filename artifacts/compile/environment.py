@@ -14,6 +14,8 @@ VARIABLES = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
     "TOKENIZERS_PARALLELISM": "false",
+    # torch's own advice in C++, which is for who wrote the model, between our lines.
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
 }
 
 

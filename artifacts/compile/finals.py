@@ -1,13 +1,13 @@
-"""Which lane is fastest, on a machine where others work too.
+"""Which lane is fastest, on a machine where others work too, and where no two loads are quite alike.
 
 A neighbour works in bursts: for some seconds everything takes longer, by about the same factor. So lanes are
-timed in rounds, one after another, and compared within a round. A burst that begins or ends within a round
-makes it longer than a calm one; the rounds that took least, and about the same, are believed.
+timed in rounds, one after another: by what all lanes of a round took longer, the neighbour slowed it. What is
+left is a lane's own: where its memory came to lie decides over some lanes by a tenth and more, for as long as
+the process lives. A host gets the usual time and not the luckiest, so a lane's median counts.
 """
 
 from __future__ import annotations
 
-import math
 import statistics
 import time
 from dataclasses import dataclass
@@ -26,8 +26,9 @@ class Rules:
     # How far above a round's fastest a lane may be, by how often it was compared: the least counts, so that
     # no lane is given up for one comparison that may have met the edge of a burst.
     reach: tuple[float, ...] = (3.0, 2.0, 1.5, 1.25, 1.1)
-    agreement: float = 1.01  # rounds are alike when they took the same up to this factor
-    calm: int = 2  # so many rounds alike end the race
+    agreement: float = 1.01  # times are alike up to this factor
+    alike: int = 3  # of each lane: so many times near its median end the race,
+    share: float = 0.8  # where they are this share of all
     rounds: int = 12
     seconds: float = 120.0  # no timing begins later
 
@@ -41,22 +42,22 @@ def settle(
     rules: Rules = DEFAULT,
     clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, float]:
-    """Return the time of each lane, the fastest's the least it ever took, and the others' in proportion.
+    """Return the usual time of each lane on a calm machine; of those given up, in proportion to the fastest.
 
-    `first` has one time of each lane, and `again` takes another.
+    `first` has one time of each lane, and `again` loads one anew and takes another.
     """
     rounds: list[Times] = []
     until = clock() + rules.seconds
     while len(rounds) < rules.rounds:
         live = _live([first, *rounds], rules)
-        if len(live) < 2 or len(_calm(rounds, live, rules)) >= rules.calm:
+        if len(live) < 2 or _settled(_evened(first, rounds, live), rules):
             break
         order = live if len(rounds) % 2 else live[::-1]  # a drift meets both ends alike
         taken = {name: again(name) for name in order if clock() <= until}
         if len(taken) < len(live):
             break
         rounds.append(taken)
-    return _in_proportion(first, rounds, rules)
+    return _usual(first, rounds, rules)
 
 
 def _live(comparisons: Sequence[Times], rules: Rules) -> list[str]:
@@ -70,20 +71,33 @@ def _ratio(comparisons: Sequence[Times], name: str) -> float:
     return min(times[name] / min(times.values()) for times in comparisons if name in times)
 
 
-def _calm(rounds: Sequence[Times], live: Sequence[str], rules: Rules) -> list[Times]:
-    """Return the rounds that took about the least; by the logarithm, in which every lane counts alike."""
-    lengths = [sum(math.log(times[name]) for name in live) for times in rounds]
-    limit = min(lengths, default=0.0) + math.log(rules.agreement) * len(live)
-    return [times for times, length in zip(rounds, lengths, strict=True) if length <= limit]
+def _evened(first: Times, rounds: Sequence[Times], live: Sequence[str]) -> dict[str, list[float]]:
+    """Return the lanes' times of each round, less what slowed the whole round."""
+    least = {name: min(times[name] for times in (first, *rounds)) for name in live}
+    slowed = [min(times[name] / least[name] for name in live) for times in rounds]
+    return {
+        name: [times[name] / factor for times, factor in zip(rounds, slowed, strict=True)] for name in live
+    }
 
 
-def _in_proportion(first: Times, rounds: Sequence[Times], rules: Rules) -> dict[str, float]:
+def _settled(evened: Mapping[str, Sequence[float]], rules: Rules) -> bool:
+    """Return whether each lane took about the same, but for the edges of bursts."""
+    return all(
+        _alike(times, rules) >= max(rules.alike, rules.share * len(times)) for times in evened.values()
+    )
+
+
+def _alike(times: Sequence[float], rules: Rules) -> int:
+    if not times:
+        return 0
+    usual = statistics.median(times)
+    return sum(usual / rules.agreement <= each <= usual * rules.agreement for each in times)
+
+
+def _usual(first: Times, rounds: Sequence[Times], rules: Rules) -> dict[str, float]:
     comparisons = [first, *rounds]
     live = [name for name in comparisons[-1] if name in _live(comparisons, rules)]
-    calm = _calm(rounds, live, rules) or [first]
-    middle = {name: statistics.median(times[name] / times[live[0]] for times in calm) for name in live}
-    leader = min(live, key=middle.__getitem__)
-    least = min(times[leader] for times in comparisons)
-    ratios = {name: _ratio(comparisons, name) for name in first}  # of those given up
-    ratios |= {name: middle[name] / middle[leader] for name in live}
-    return {name: least * ratio for name, ratio in ratios.items()}
+    evened = _evened(first, rounds, live) if rounds else {name: [first[name]] for name in live}
+    middle = {name: statistics.median(times) for name, times in evened.items()}
+    least = min(middle.values())
+    return {name: least * _ratio(comparisons, name) for name in first} | middle

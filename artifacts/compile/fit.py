@@ -6,6 +6,8 @@ https://github.com/aws-neuron/aws-neuron-sdk, commit f91fa1ae).
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artifacts.errors import CompileError
@@ -51,9 +53,30 @@ def _generates(model: torch.nn.Module) -> bool:
 
 def refuse_misfit(model: torch.nn.Module, compiler: Compiler, target: str) -> None:
     """Raise CompileError for a model that the target's family does not run."""
-    kind = architecture(model)
+    _refuse(architecture(model), type(model).__name__, compiler, target)
+
+
+def refuse_misfit_directory(source: str, compiler: Compiler, target: str) -> None:
+    """Raise CompileError where the config.json of a Hugging Face directory tells as much.
+
+    It costs nothing, so it is asked before a compiler is missed, or a host is paid for. What it does not
+    tell, or another kind of source, is left to `refuse_misfit`.
+    """
+    try:
+        config = json.loads(Path(source, "config.json").read_bytes())
+        (name,) = config["architectures"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    _refuse(_told(str(name), both=config.get("is_encoder_decoder") is True), str(name), compiler, target)
+
+
+def _told(name: str, *, both: bool) -> str:
+    if name.endswith(("ForConditionalGeneration", "MTModel", "EncoderDecoderModel")) and both:
+        return ENCODER_DECODER
+    return DECODER if name.endswith(("ForCausalLM", "LMHeadModel")) else ""
+
+
+def _refuse(kind: str, name: str, compiler: Compiler, target: str) -> None:
     reason = _MISFITS.get(compiler, {}).get(kind)
     if reason:
-        raise CompileError(
-            f"{type(model).__name__} does not fit {target}: it is {kind}, and {reason}.", _INSTEAD[kind]
-        )
+        raise CompileError(f"{name} does not fit {target}: it is {kind}, and {reason}.", _INSTEAD[kind])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections import Counter
 from contextlib import closing
@@ -14,13 +15,14 @@ import torch
 
 from artifacts.archive import evidence_path, open_verified
 from artifacts.compile.graph import CONTROL_FLOW, constant_tensors, fused, named_devices, nodes
-from artifacts.errors import BadRequest
+from artifacts.serve.aotinductor import package_layout
+from artifacts.serve.fitting import bucket_key, buckets
 from artifacts.serve.golden import read_golden
+from artifacts.serve.opening import in_one_file
 from artifacts.serve.program import (
-    ELASTIC_INFERENCE,
+    AOTINDUCTOR,
     NO_PREPARATION,
     PROGRAM_NAME,
-    TORCHSCRIPT,
     load_program,
 )
 
@@ -55,7 +57,10 @@ class Inspection:
             "target": self.manifest.target,
             "lane": self.manifest.lane,
             "stand_in": self.manifest.stand_in,
+            "program": self.manifest.program,
+            "programs": len(buckets(self.manifest.inputs)),
             "preparation": self.manifest.preparation,
+            "requires": list(self.manifest.requires),
             "inputs": [spec.as_document() for spec in self.manifest.inputs],
             "outputs": [spec.as_document() for spec in self.manifest.outputs],
             "toolchain": self.manifest.toolchain.as_document(),
@@ -77,17 +82,41 @@ def inspect_artifact(path: Path) -> Inspection:
     """Open, verify and describe an artifact; raises ArtifactRefused before anything is loaded."""
     with closing(open_verified(path)) as contents, tempfile.TemporaryDirectory() as scratch:
         manifest = contents.manifest
-        if manifest.program not in {TORCHSCRIPT, ELASTIC_INFERENCE}:
-            raise BadRequest(
-                f"{path.name} holds machine code ({manifest.program}), which has no graph to look into.",
-                "Compile the model with --method trace or script to see its TorchScript.",
-            )
         contents.unpack(Path(scratch))
-        program = load_program(Path(scratch) / PROGRAM_NAME, NO_PREPARATION)
-        ran = load_program(Path(scratch) / PROGRAM_NAME, manifest.preparation)
+        if manifest.program == AOTINDUCTOR:
+            return _machine_code(manifest, Path(scratch) / PROGRAM_NAME, _erased(path))
+        program_path, part = Path(scratch) / PROGRAM_NAME, _largest(manifest)
+        program = load_program(program_path, NO_PREPARATION, part)
+        ran = load_program(program_path, manifest.preparation, part)
         inputs = read_golden(Path(scratch)).inputs
         groups = _fused(ran, [inputs[spec.name] for spec in manifest.inputs])
     return describe(manifest, program, groups, _erased(path))
+
+
+def _machine_code(manifest: Manifest, package: Path, erased: tuple[str, ...]) -> Inspection:
+    """Return what machine code tells of itself: its weights; it has no graph any more."""
+    weights = package_layout(package, _largest(manifest))
+    return Inspection(
+        manifest=manifest,
+        operators=(),
+        control_flow=0,
+        erased=erased,
+        constants=len(weights),
+        fused=(),
+        devices=(),
+        parameters=sum(math.prod(weight.shape) for weight in weights),
+        parameter_bytes=sum(weight.size for weight in weights),
+        dtypes=tuple(sorted({weight.dtype for weight in weights})),
+        graph="",
+        code="",
+    )
+
+
+def _largest(manifest: Manifest) -> str:
+    """Return the name of the program for the largest sizes in a file that holds several, else nothing."""
+    if not in_one_file([file.path for file in manifest.files], manifest.inputs):
+        return ""
+    return bucket_key(manifest.inputs, buckets(manifest.inputs)[0])
 
 
 def _fused(program: torch.jit.ScriptModule, inputs: list[torch.Tensor]) -> tuple[tuple[str, int], ...]:

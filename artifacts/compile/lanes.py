@@ -62,6 +62,8 @@ def race(course: Course, found: tuple[Heat, ...]) -> Race:
             continue
         rows.append(run_lane(recipe, course.trial))
         course.progress(_line(rows[-1]))
+    if course.only and len(rows) == len(found) - len(recorded):
+        raise CompileError(f"The lane {course.only} cannot be made for these sizes.")
     checked = _finals([row for row in rows if isinstance(row, Checked)], course)
     final = {each.lane.name: each.report() for each in checked}
     reports = [final[row.lane.name] if isinstance(row, Checked) else row for row in rows]
@@ -87,6 +89,17 @@ def choose(race: Race) -> Checked:
     fastest = min(checked.ms for checked in passed)
     close = max(fastest * race.tie, fastest + _TIE_MS)
     return next(checked for checked in passed if checked.ms <= close)
+
+
+def ranking(race: Race) -> tuple[str, ...]:
+    """Return the lanes that passed, in the order in which they are chosen."""
+    left = tuple(checked for checked in race.checked if checked.passed)
+    names: list[str] = []
+    while left:
+        best = choose(replace(race, checked=left))
+        names.append(best.lane.name)
+        left = tuple(checked for checked in left if checked is not best)
+    return tuple(names)
 
 
 def _nothing_passed(race: Race) -> CompileError:
@@ -120,7 +133,7 @@ def _of_program(program: Recorded, course: Course) -> Iterator[Recipe]:
     if course.transformed:
         yield from recipes.frozen(program, native=course.native)
         if course.lanes is Lanes.ALL and course.native and program.name == Method.TRACE.value:
-            yield from recipes.recorded_again(program, subject)
+            yield from recipes.recorded_again(program, subject, course.trial.gate)
 
 
 def _finals(checked: list[Checked], course: Course) -> list[Checked]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from artifacts.compile import neuron, neuronx
-from artifacts.compile.fit import refuse_misfit
 from artifacts.compile.generalisation import erased_by, refuse_unproven
 from artifacts.compile.parity import EXAMPLE_SEED, check
 from artifacts.compile.placement import (
@@ -71,7 +70,6 @@ def device_present() -> bool:
 
 def compile_neuron_program(job: NeuronJob) -> NeuronProgram:
     """Return the program; raises CompileError at the first gate that it does not pass."""
-    refuse_misfit(job.subject.model, job.target.compiler, job.target.name)
     operators = _operators(job)
     job.progress(f"{job.target.compiler.value}: compiling {operators} operators, which takes minutes …")
     module = _compiled(job)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from artifacts.compile.accuracy import Gate, gate_of
-from artifacts.compile.buckets import build_all, check_filled, worse
+from artifacts.compile.buckets import build_all
 from artifacts.compile.cache import cache_directory
 from artifacts.compile.contender import Trial
 from artifacts.compile.cuda import missing_gpu
 from artifacts.compile.dummies import padding
 from artifacts.compile.elastic_inference import crossing_warnings
+from artifacts.compile.fit import refuse_misfit, refuse_misfit_directory
 from artifacts.compile.flags import check_flags, parse_flags
 from artifacts.compile.lanes import Course
 from artifacts.compile.loading import artifact_name, load_model
@@ -29,7 +30,7 @@ from artifacts.compile.sizing import followed, in_between, refuse_filling
 from artifacts.compile.subject import Subject, prepare_subject
 from artifacts.compile.toolchain import import_neuron
 from artifacts.compile.torchscript import save
-from artifacts.errors import BadRequest, ToolchainMissing
+from artifacts.errors import BadRequest, CompileError, ToolchainMissing
 from artifacts.serve.program import ELASTIC_INFERENCE, NO_PREPARATION, TORCHSCRIPT
 from artifacts.specs import padded, parse_pads, parse_specs
 from artifacts.targets import Compiler, Target, find
@@ -67,7 +68,7 @@ class Build:
     parity: Parity
     lanes: tuple[LaneReport, ...]
     warnings: tuple[str, ...] = ()
-    won: str = ""  # the lane, as the race calls it
+    ranking: tuple[str, ...] = ()  # lanes that passed, as the race calls them; this is the first's program
 
 
 def compile_model(request: CompileRequest, progress: Progress, memory: Memory | None = None) -> CompileResult:
@@ -76,11 +77,14 @@ def compile_model(request: CompileRequest, progress: Progress, memory: Memory | 
     target = find(request.target)
     check_flags(parse_flags(request.flags), target)
     specs = parse_specs(request.inputs)
+    if not request.stand_in:
+        refuse_misfit_directory(request.model, target.compiler, target.name)
     _refuse_missing_toolchain(request, target)
     torch.set_num_threads(1)  # timings and repeatability are stated for one thread
     progress(f"loading {request.model} …")
     loaded = load_model(request.model)
     name = artifact_name(request.name or loaded.name)
+    misfit = _misfit(loaded.module, target, request)
     subject = prepare_subject(loaded.module, _with_padding(loaded.module, specs or loaded.inputs, request))
     progress("running eager for reference …")
     subject, cases = examine(followed(subject))
@@ -90,10 +94,7 @@ def compile_model(request: CompileRequest, progress: Progress, memory: Memory | 
     memory.examined()
     with tempfile.TemporaryDirectory(prefix="amazonei-compile-") as scratch:
         job = Job(request, target, name, Path(scratch), progress, memory.store, gate)
-        build, programs = build_all(job, _build, subject, cases)
-        if filled and build.parity.passed:  # otherwise there is no device here to run them on
-            parity = worse(build.parity, check_filled(subject, programs, build.label, filled))
-            build = replace(build, parity=parity)
+        build, programs = build_all(job, _build, subject, cases, filled)
         artifact, manifest = pack_program(subject, programs, build.label, request.out_dir)
     result = CompileResult(
         artifact=artifact,
@@ -104,7 +105,7 @@ def compile_model(request: CompileRequest, progress: Progress, memory: Memory | 
         stand_in=manifest.stand_in,
         parity=build.parity,
         lanes=build.lanes,
-        warnings=build.warnings,
+        warnings=(*misfit, *build.warnings),
     )
     write_evidence(artifact, result.as_document())
     progress(f"packed {artifact.name} ({manifest.lane})")
@@ -122,7 +123,7 @@ class Job:
     progress: Progress
     store: Store | None
     gate: Gate | None = None
-    only: str = ""  # the lane that won for the largest sizes
+    only: str = ""  # the lane that is made for all sizes
 
 
 def _with_padding(
@@ -137,6 +138,17 @@ def _with_padding(
             f"The inputs are {', '.join(spec.name for spec in specs)}.",
         )
     return padded(specs, padding(module) | named)
+
+
+def _misfit(module: torch.nn.Module, target: Target, request: CompileRequest) -> tuple[str, ...]:
+    """Refuse a model that the family does not run; return what to say where a stand-in runs it."""
+    try:
+        refuse_misfit(module, target.compiler, target.name)
+    except CompileError as error:
+        if not request.stand_in:
+            raise
+        return (f"{error.message} The stand-in runs it all the same. {error.hint}",)
+    return ()
 
 
 def _refuse_missing_toolchain(request: CompileRequest, target: Target) -> None:
@@ -202,7 +214,7 @@ def _build_from(won: Won, job: Job) -> Build:
         program=best.lane.path,
         label=label,
         parity=best.parity,
-        won=best.lane.name,
+        ranking=won.ranking,
         lanes=won.reports,
         warnings=won.warnings + (crossing_warnings(best.lane.path) if program == ELASTIC_INFERENCE else ()),
     )

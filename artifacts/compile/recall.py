@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from artifacts.compile.cache import Store
 
 # Shells and terminals set these differently for two equal commands; no model's answer hangs on them.
-_VOLATILE = frozenset({"_", "SHLVL", "OLDPWD", "COLUMNS", "LINES", "PYTEST_CURRENT_TEST", "PYTHONUNBUFFERED"})
+_VOLATILE = frozenset(
+    {"_", "SHLVL", "OLDPWD", "COLUMNS", "LINES", "TMPDIR", "PYTEST_CURRENT_TEST", "PYTHONUNBUFFERED"}
+)
 _ARTIFACT, _EVIDENCE = "artifact", "evidence"
 
 
@@ -62,7 +64,7 @@ def _place(source: Path, target: Path) -> None:
     partial.replace(target)
 
 
-def remember(store: Store, key: str, result: CompileResult, inputs: Inputs) -> None:
-    """Keep a result with what it was made from."""
+def remember(store: Store, key: str, result: CompileResult, inputs: Inputs) -> str:
+    """Keep a result with what it was made from; return why that cannot be done, or nothing."""
     files = {_ARTIFACT: result.artifact, _EVIDENCE: archive.evidence_path(result.artifact)}
-    store.keep(key, {"inputs": inputs, "result": result.as_document()}, files)
+    return store.keep(key, {"inputs": inputs, "result": result.as_document()}, files)

@@ -10,7 +10,7 @@ import torch
 from artifacts.compile import aotinductor, cuda
 from artifacts.compile.layout import precision, reshaped, takes_images
 from artifacts.compile.parity import EXAMPLE_SEED
-from artifacts.compile.quantization import has_linear, quantized
+from artifacts.compile.quantization import calibrated, has_convolution, has_linear, quantized
 from artifacts.compile.recording import record
 from artifacts.compile.torchscript import freeze, save
 from artifacts.serve.program import (
@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from artifacts.compile.accuracy import Gate
     from artifacts.compile.subject import Subject
 
 _SECONDS = 180.0
+_CALIBRATED_ON = 64  # examples: ranges hardly grow after some dozens
 _COMPILER_SECONDS = 900.0  # g++ over a large model's kernels
 
 
@@ -80,8 +82,11 @@ def _onednn() -> bool:
     return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
-def recorded_again(program: Recorded, subject: Subject) -> list[Recipe]:
-    """Return the recipes that record the model another time: in channels_last, in bf16, in int8."""
+def recorded_again(program: Recorded, subject: Subject, gate: Gate | None = None) -> list[Recipe]:
+    """Return the recipes that record the model another time: in channels_last, in bf16, in int8.
+
+    int8 for convolutions needs examples to see the ranges of activations on: those of the gate.
+    """
     name = program.name
     lanes: dict[str, tuple[Callable[[Path], tuple[str, ...]], str]] = {}
     onednn = _onednn()
@@ -95,7 +100,16 @@ def recorded_again(program: Recorded, subject: Subject) -> list[Recipe]:
         lanes[f"{base}+freeze+bf16"] = (half, NO_PREPARATION)
         lanes |= {f"{base}+freeze+onednn+bf16": (half, ONEDNN_GRAPH)} if onednn else {}
     if has_linear(subject.model):
-        lanes[f"{name}+int8"] = (lambda path: _saved(_traced(quantized(subject.flat), subject), path), "none")
+        lanes[f"{name}+int8"] = (
+            lambda path: _saved(_traced(quantized(subject.flat), subject), path),
+            NO_PREPARATION,
+        )
+    if gate is not None and has_convolution(subject.model):
+        seen = gate.labelled.examples[:_CALIBRATED_ON]
+        lanes[f"{name}+static-int8"] = (
+            lambda path: _saved(_traced(calibrated(subject, seen), subject), path),
+            NO_PREPARATION,
+        )
     return [
         Recipe(name=lane, make=make, preparation=preparation, erased=program.erased)
         for lane, (make, preparation) in lanes.items()

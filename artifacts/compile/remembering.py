@@ -16,7 +16,7 @@ import torch
 
 from artifacts import canonical
 from artifacts.compile.contender import Checked, Lane
-from artifacts.compile.lanes import Course, Race, choose, race
+from artifacts.compile.lanes import Course, Race, choose, race, ranking
 from artifacts.compile.methods import Heat, heats
 from artifacts.compile.request import LaneReport
 from artifacts.compile.toolstate import race_digest
@@ -39,6 +39,7 @@ class Won:
     best: Checked
     reports: tuple[LaneReport, ...]
     warnings: tuple[str, ...]
+    ranking: tuple[str, ...]  # all lanes that passed, in the order in which they are chosen
 
 
 def win(course: Course, store: Store | None) -> Won:
@@ -53,12 +54,14 @@ def win(course: Course, store: Store | None) -> Won:
             course.progress("the same programs were raced before: taken from the cache")
             return _read(entry, course)
         won = _chosen(race(course, found))
-        store.keep(key, _document(won), {_PROGRAM: won.best.lane.path})
+        reason = store.keep(key, _document(won), {_PROGRAM: won.best.lane.path})
+        if reason:
+            course.progress(f"the race is not kept in the cache: {reason}")
     return won
 
 
 def _chosen(run: Race) -> Won:
-    return Won(best=choose(run), reports=run.reports, warnings=run.warnings)
+    return Won(best=choose(run), reports=run.reports, warnings=run.warnings, ranking=ranking(run))
 
 
 def race_key(course: Course, found: Iterable[Heat]) -> str:
@@ -115,6 +118,7 @@ def _document(won: Won) -> dict[str, Any]:
         "accuracy": won.best.accuracy,
         "reports": [report.as_document() for report in won.reports],
         "warnings": list(won.warnings),
+        "ranking": list(won.ranking),
     }
 
 
@@ -139,4 +143,9 @@ def _read(entry: Entry, course: Course) -> Won:
         reason="",
     )
     reports = tuple(LaneReport.from_document(report) for report in document["reports"])
-    return Won(best=best, reports=reports, warnings=tuple(document["warnings"]))
+    return Won(
+        best=best,
+        reports=reports,
+        warnings=tuple(document["warnings"]),
+        ranking=tuple(document["ranking"]),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,10 +20,15 @@ _WARM_UP_RUNS = 3  # TorchScript specialises in its first runs
 
 @contextmanager
 def alone(lock: Path) -> Iterator[None]:
-    """Hold the machine's timing lock: compiles that run in parallel take turns to time."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)  # released by closing, also when this process is killed
+    """Hold the machine's timing lock: compiles that run in parallel take turns to time.
+
+    Where the lock cannot be made, there is none: times are then less exact, and no compile fails for that.
+    """
+    with ExitStack() as held:
+        with suppress(OSError):
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            stream = held.enter_context(lock.open("w"))
+            fcntl.flock(stream, fcntl.LOCK_EX)  # released by closing, also when this process is killed
         yield
 
 

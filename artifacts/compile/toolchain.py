@@ -36,5 +36,5 @@ def import_neuron(compiler: Compiler) -> ModuleType:
         raise ToolchainMissing(
             f"{module} is not installed here, and only it compiles for this target.",
             f"With {python}: pip install --extra-index-url={NEURON_INDEX} {packages} "
-            "(or add --emulate for a CPU stand-in on an emulated host).",
+            "(or --on host: a host of the deployment has it; or --emulate: a CPU stand-in).",
         ) from error

@@ -6,6 +6,7 @@ import io
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from artifacts.errors import CompileError
 from artifacts.serve.program import torchscript_expected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from artifacts.compile.subject import Subject
@@ -132,13 +133,19 @@ def rewrite(
 ) -> None:
     """Write a PyTorch archive again under its new name: without some records, and with others."""
     reader = torch._C.PyTorchFileReader(source if isinstance(source, io.BytesIO) else str(source))  # noqa: SLF001 - torch offers no public reader
-    stripped = io.BytesIO()
-    writer = torch._C.PyTorchFileWriter(stripped)  # noqa: SLF001 - nor a public writer
-    for name in reader.get_all_records():
-        if not (unwanted(name) or name in _WRITER_OWNED or name.startswith(_WRITER_PREFIXES)):
-            record = reader.get_record(name)
-            writer.write_record(name, record, len(record))
-    for name, record in added.items():
+    kept = (
+        (name, reader.get_record(name))
+        for name in reader.get_all_records()
+        if not (unwanted(name) or name in _WRITER_OWNED or name.startswith(_WRITER_PREFIXES))
+    )
+    write_records(chain(kept, added.items()), path)
+
+
+def write_records(records: Iterable[tuple[str, bytes]], path: Path) -> None:
+    """Write a PyTorch archive of these records, by their names in it."""
+    written = io.BytesIO()
+    writer = torch._C.PyTorchFileWriter(written)  # noqa: SLF001 - torch offers no public writer
+    for name, record in records:
         writer.write_record(name, record, len(record))
     writer.write_end_of_file()
-    path.write_bytes(stripped.getvalue())
+    path.write_bytes(written.getbuffer())

@@ -12,18 +12,18 @@ import torch
 from artifacts.archive import MANIFEST_NAME
 from artifacts.errors import BadRequest, ServeFailed
 from artifacts.manifest import Manifest
+from artifacts.serve import opening
 from artifacts.serve.fitting import (
     Stack,
     bucket_key,
     buckets,
     fits,
-    program_name,
     sizes_of,
     stacked,
 )
 from artifacts.serve.neuron import onto_device
 from artifacts.serve.processor import processor_features, refuse_unfit
-from artifacts.serve.program import ELASTIC_INFERENCE, flatten, open_program
+from artifacts.serve.program import ELASTIC_INFERENCE, flatten
 from artifacts.serve.sampling import dtype_name, sample, torch_dtype
 from artifacts.serve.torch_eia import attach, installed_torcheia
 from artifacts.specs import batch_axis
@@ -136,16 +136,12 @@ def load(directory: Path, threads: int) -> Handler:
 
 def open_programs(directory: Path, manifest: Manifest, runtime: Any) -> dict[str, Callable[..., Any]]:
     """Open the programs of an unpacked version, by bucket."""
-    return {
-        bucket_key(manifest.inputs, bucket): _opened(
-            directory / program_name(manifest.inputs, bucket), manifest, runtime
-        )
-        for bucket in buckets(manifest.inputs)
-    }
+    files = {file.path: directory / file.path for file in manifest.files}
+    opened = opening.open_programs(files, manifest.inputs, manifest.program, manifest.preparation)
+    return {key: _on_device(program, manifest, runtime) for key, program in opened.items()}
 
 
-def _opened(path: Path, manifest: Manifest, runtime: Any) -> Callable[..., Any]:
-    program = open_program(path, manifest.program, manifest.preparation)
+def _on_device(program: Callable[..., Any], manifest: Manifest, runtime: Any) -> Callable[..., Any]:
     if manifest.program == ELASTIC_INFERENCE:
         return attach(program, torch, installed_torcheia())
     onto_device(program, manifest, runtime)

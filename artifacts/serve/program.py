@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from artifacts.errors import ArtifactRefused, BadRequest
-from artifacts.serve.aotinductor import load_package
+from artifacts.serve.aotinductor import load_package, load_parts
 from artifacts.serve.cuda import Replay, on_gpu
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 PROGRAM_NAME = "program.pt"
@@ -83,15 +83,50 @@ def open_program(path: Path, program: str, preparation: str) -> Callable[..., An
         return load_package(path)
     if program not in {TORCHSCRIPT, ELASTIC_INFERENCE}:
         raise ArtifactRefused(f"This host cannot run a {program!r} program.", _UPDATE)
-    module = load_program(path, preparation)
+    return _placed(load_program(path, preparation), preparation)
+
+
+def open_parts(
+    path: Path, parts: Iterable[str], program: str, preparation: str
+) -> dict[str, Callable[..., Any]]:
+    """Load all programs of a file that holds several, equal weights once; raises ArtifactRefused."""
+    if program == AOTINDUCTOR:
+        return load_parts(path, parts)
+    if program != TORCHSCRIPT or preparation not in PREPARATIONS:
+        raise ArtifactRefused(f"This host has no {program!r} programs for several sizes in one.", _UPDATE)
+    together = _loaded(path, preparation)
+    return {part: _placed(prepare(_part(together, part), preparation), preparation) for part in parts}
+
+
+def part_name(part: str) -> str:
+    """Return what a program for some sizes is called among others in one file."""
+    return f"for_{part}"
+
+
+def _part(together: torch.jit.ScriptModule, part: str) -> torch.jit.ScriptModule:
+    found = getattr(together, part_name(part), None)
+    if not isinstance(found, torch.jit.ScriptModule):
+        raise ArtifactRefused(f"The artifact has no program for {part}.", "Compile the model again.")
+    return found
+
+
+def load_program(path: Path, preparation: str, part: str = "") -> torch.jit.ScriptModule:
+    """Load a TorchScript program, or the named one of several; its bytes are verified.
+
+    It is loaded onto the CPU unless it is prepared for a GPU.
+    """
+    loaded = _loaded(path, preparation)
+    return prepare(_part(loaded, part) if part else loaded, preparation)
+
+
+def _loaded(path: Path, preparation: str) -> torch.jit.ScriptModule:
+    device = "cuda" if preparation in {CUDA, CUDA_GRAPH} else "cpu"
+    with torchscript_expected():
+        loaded: torch.jit.ScriptModule = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
+    return loaded
+
+
+def _placed(module: torch.jit.ScriptModule, preparation: str) -> Callable[..., Any]:
     if preparation == CUDA_GRAPH:
         return Replay(module)
     return on_gpu(module) if preparation == CUDA else module
-
-
-def load_program(path: Path, preparation: str) -> torch.jit.ScriptModule:
-    """Load a TorchScript program, onto the CPU unless it is prepared for a GPU; its bytes are verified."""
-    device = "cuda" if preparation in {CUDA, CUDA_GRAPH} else "cpu"
-    with torchscript_expected():
-        program = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
-    return prepare(program, preparation)

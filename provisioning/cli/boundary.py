@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import sys
+import tempfile
 import traceback
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ REFUSALS = frozenset(
         *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EMFILE),
     }
 )
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def run(command: click.Command, arguments: Sequence[str], *, prog_name: str) -> int:
@@ -99,8 +102,13 @@ def _translated(error: BaseException) -> AmazoneiError | None:
 
 
 def _refused_by_the_machine(error: BaseException) -> AmazoneiError | None:
-    if isinstance(error, OSError) and error.errno in REFUSALS and error.filename is not None:
+    if not (isinstance(error, OSError) and error.errno in REFUSALS):
+        return None
+    if error.filename is not None:
         return BadRequest(f"{error.filename}: {error.strerror}.", "Mend that path, or choose another one.")
+    if error.errno in FULL:  # writing to an open file does not say which
+        place = tempfile.gettempdir()
+        return BadRequest(f"{error.strerror}.", f"Make room in {place}, or where the result goes.")
     return None
 
 

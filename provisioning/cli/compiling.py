@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
     from artifacts.compile.request import CompileRequest, CompileResult
+    from provisioning.errors import Interrupted
 
 
 @click.command(name="compile", short_help="Compile a model, verify it, pack it.")
@@ -85,13 +86,27 @@ def compile_command(
 
     key = signing_key(context, sign_key)
     request = compile_request(context.document, context.settings, model, wanted)
-    with context.console.activity(f"compiling {request.model} for {request.target}"):
-        result = _compile(context, request, on, cache_bucket)
-        signer = sign_result(result, key)
+    try:
+        with context.console.activity(f"compiling {request.model} for {request.target}"):
+            result = _compile(context, request, on, cache_bucket)
+            signer = sign_result(result, key)
+    except KeyboardInterrupt:
+        raise _interrupted(on) from None
     for warning in result.warnings:
         context.console.warn(warning)
     document = result.as_document() | {"signer": signer}
     context.console.answer(document, lambda: _compiled_text(context, result, signer))
+
+
+def _interrupted(on: str) -> Interrupted:
+    from provisioning.errors import Interrupted
+
+    if on == "local":
+        return Interrupted("Interrupted while compiling.", "Run the same command again.")
+    return Interrupted(
+        "Interrupted; the host goes on with what it was asked for.",
+        "Run the same command again, or `amazonei teardown` to remove the host.",
+    )
 
 
 def _compile(context: Context, request: CompileRequest, on: str, cache_bucket: str | None) -> CompileResult:
@@ -166,6 +181,11 @@ def inspect(
 
     found = inspect_artifact(artifact, context.console.detail, other)
     wanted = {"graph": graph, "code": code, "operators": ops or not (graph or code)}
+    if (graph or code) and other is None and not found["graph"]:
+        raise BadRequest(
+            f"{artifact.name} holds machine code ({found['program']}), which has neither graph nor code.",
+            "Compile the model with --lanes quick to see its TorchScript.",
+        )
     document = {key: value for key, value in found.items() if wanted.get(key, True)}
     context.console.answer(document, lambda: _inspect_text(context, document))
 

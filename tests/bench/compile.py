@@ -136,9 +136,9 @@ def _amx() -> bool:
 
 
 def measure_load(package: Path, course: Course) -> None:
-    """Time fresh processes: with torch imported, with the package loaded as well, and with its first answer.
+    """Time in fresh processes, from the end of `import torch`: the package loaded, and its first answer.
 
-    All import the same modules, and all are timed from their start to their end.
+    The clock is the process's own: starting Python and importing torch take seconds, and vary by tenths.
     """
     from safetensors.torch import save_file
 
@@ -148,35 +148,33 @@ def measure_load(package: Path, course: Course) -> None:
     request = package.with_name("request.safetensors")
     inputs = course.trial.subject.arguments(sample(course.trial.subject.inputs, EXAMPLE_SEED))
     save_file({str(place): tensor for place, tensor in enumerate(inputs)}, request)
-    programs = {
-        "import": _FRESH,
-        "load": f"{_FRESH}\nrun = open_program(Path({str(package)!r}), 'aotinductor', 'none')",
-    }
-    programs["answer"] = f"{programs['load']}\nfound = load_file({str(request)!r})\n{_ANSWER}"
-    times: dict[str, list[float]] = {name: [] for name in programs}
-    for _ in range(FRESH_ROUNDS):
-        for name, found in times.items():
-            found.append(
-                _seconds(partial(subprocess.run, [sys.executable, "-c", programs[name]], check=True))
-            )
-    middle = {name: statistics.median(found) for name, found in times.items()}
-    say(f"  import torch                    {middle['import']:.3f} s")
-    say(f"  .pt2 load over import torch     {middle['load'] - middle['import']:.3f} s  (aim <= 0.1 s)")
-    say(f"  and its first answer            {middle['answer'] - middle['import']:.3f} s")
+    program = _FRESH.format(package=str(package), request=str(request))
+    found = [_printed(program) for _ in range(FRESH_ROUNDS)]
+    loaded, answered = (statistics.median(times) for times in zip(*found, strict=True))
+    say(f"  .pt2 load over import torch     {loaded:.3f} s  (aim <= 0.1 s)")
+    say(f"  and its first answer            {answered:.3f} s")
 
 
-# What a host's worker imports before it loads a program.
+# What a host's worker does between `import torch` and its first answer.
 _FRESH = """
-import torch
-from pathlib import Path
+import time, torch
 from safetensors.torch import load_file
+found = load_file({request!r})
+started = time.perf_counter()
+from pathlib import Path
 from artifacts.serve.program import open_program
 torch.set_num_threads(1)
-"""
-_ANSWER = """
+run = open_program(Path({package!r}), "aotinductor", "none")
+loaded = time.perf_counter()
 with torch.inference_mode():
     run(*(found[str(place)] for place in range(len(found))))
+print(loaded - started, time.perf_counter() - started)
 """
+
+
+def _printed(program: str) -> tuple[float, ...]:
+    answer = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    return tuple(map(float, answer.stdout.split()))
 
 
 def _seconds(work: Callable[[], object]) -> float:

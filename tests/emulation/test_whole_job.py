@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.emulation.laptop import EXAMPLES, processes_with
+from tests.emulation.laptop import EXAMPLES, REGION, processes_with
 
 if TYPE_CHECKING:
     from tests.emulation.laptop import Finished, Laptop
@@ -95,6 +95,37 @@ def test_the_work_goes_on_when_nobody_reads_its_progress_any_more(laptop: Laptop
     assert json.loads((laptop.folder / "answer.json").read_text())["changed"] is True
     laptop.amazonei("teardown", "--emulate", "--name", "unread", "--yes").ok()
     assert nothing_is_left(laptop, "unread")
+
+
+@pytest.mark.nightly
+def test_jobs_share_their_races_through_a_bucket_that_teardown_leaves_alone(laptop: Laptop) -> None:
+    job, keys = laptop.write_job("sharing", "c7i.xlarge"), laptop.keys()
+    place = ("--create-bucket-configuration", f"LocationConstraint={REGION}")
+    laptop.type("aws", "s3api", "create-bucket", "--bucket", "races", *place, env=keys).ok()
+    lanes = []
+    for machine, found in (("one", False), ("two", True)):
+        cache = {"XDG_CACHE_HOME": str(laptop.folder / machine)}
+        run = ("run", "--emulate", job, "--cache-bucket", "races/team", "--output", "json")
+        done = laptop.amazonei(*run, env=cache).ok()
+        assert ("sending the race to s3://races/team/" in done.err) is not found
+        assert ("raced before" in done.err) is found
+        lanes += [target["lane"] for target in done.document["targets"]]
+    assert lanes[0] == lanes[1]
+    assert nothing_is_left(laptop, "sharing")
+    listing = ("s3api", "list-objects-v2", "--bucket", "races", "--query", "Contents[].Key")
+    held = json.loads(laptop.type("aws", *listing, "--output", "json", env=keys).ok().out)
+    assert [name for name in held if name.endswith("/entry.json")]
+    assert all(name.startswith("team/") for name in held)
+
+
+@pytest.mark.nightly
+def test_a_job_goes_on_without_a_bucket_that_is_not_there(laptop: Laptop) -> None:
+    job = laptop.write_job("alone", "c7i.xlarge")
+    cache = {"XDG_CACHE_HOME": str(laptop.folder / "alone-cache")}
+    done = laptop.amazonei("run", "--emulate", job, "--cache-bucket", "nowhere-at-all", env=cache).ok()
+    assert done.err.count("The shared cache s3://nowhere-at-all/ was left alone") == 1
+    assert "c7i.xlarge" in done.out
+    assert nothing_is_left(laptop, "alone")
 
 
 @pytest.mark.nightly

@@ -12,9 +12,10 @@ from safetensors.torch import save_file
 from artifacts.compile import recipes
 from artifacts.compile.accuracy import Gate, Labelled, gate_of, read_labelled
 from artifacts.compile.contender import Checked, Trial, eager_report, run_lane
+from artifacts.compile.graph import nodes
 from artifacts.compile.lanes import Race, choose
 from artifacts.compile.parity import examine
-from artifacts.compile.recipes import Recorded
+from artifacts.compile.recipes import Recipe, Recorded
 from artifacts.compile.recording import record
 from artifacts.compile.request import CompileRequest, LaneReport
 from artifacts.compile.subject import Subject, prepare_subject
@@ -87,6 +88,60 @@ def test_a_lane_whose_numbers_agree_and_whose_classes_do_not_is_refused(
     assert choose(Race(checked=(replace(row, ms=0.0), plain), reports=())).lane.name == "trace"
     with pytest.raises(VerificationFailed, match="labelled examples"):
         choose(Race(checked=(row,), reports=(report,)))
+
+
+class Image(torch.nn.Module):
+    """Takes its image second, so that it is called by names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.features = torch.nn.Sequential(
+            torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.ReLU()
+        )
+        self.classes = torch.nn.Linear(8, 4)
+
+    def forward(self, scale: torch.Tensor | None = None, image: torch.Tensor | None = None) -> torch.Tensor:
+        assert image is not None
+        scores: torch.Tensor = self.classes(self.features(image).mean((2, 3)))
+        return scores
+
+
+def _image_trial(tmp_path: Path, spread: float) -> Trial:
+    """Examples of about one brightness, labelled as eager has them."""
+    torch.set_num_threads(1)
+    spec = TensorSpec(name="image", dtype="float32", shape=(1, 3, 12, 12))
+    subject = prepare_subject(Image(), (spec,))
+    images = np.random.default_rng(0).normal(0, spread, (40, 1, 3, 12, 12)).astype(np.float32)
+    scores = [subject.run({"image": torch.from_numpy(image)})[0] for image in images]
+    np.savez(tmp_path / "l.npz", image=images, labels=np.array([int(each.argmax()) for each in scores]))
+    _, cases = examine(subject)
+    gate = _gate(tmp_path / "l.npz", subject)
+    return Trial(subject=subject, cases=cases, atol=9, directory=tmp_path, lock=tmp_path / "lock", gate=gate)
+
+
+def _static_int8(trial: Trial) -> Recipe:
+    example = trial.subject.arguments(trial.cases[0].inputs)
+    program = Recorded(name="trace", module=record(trial.subject.flat, example))
+    found = recipes.recorded_again(program, trial.subject, trial.gate)
+    return next(each for each in found if each.name == "trace+static-int8")
+
+
+def test_convolutions_in_int8_are_calibrated_on_the_examples_and_judged_by_them(tmp_path: Path) -> None:
+    trial = _image_trial(tmp_path, spread=1.0)
+    row = run_lane(_static_int8(trial), trial)
+    assert isinstance(row, Checked)
+    assert row.passed
+    assert 0.9 <= (row.accuracy or 0) <= 1.0
+    assert row.parity.max_abs_diff > 1e-4  # int8 it is
+    operators = {node.kind() for node in nodes(torch.jit.load(str(row.lane.path)).inlined_graph)}  # type: ignore[no-untyped-call]
+    assert "quantized::conv2d_relu" in operators
+
+
+def test_without_examples_there_is_nothing_to_calibrate_convolutions_on(tmp_path: Path) -> None:
+    trial = replace(_image_trial(tmp_path, spread=1.0), gate=None)
+    with pytest.raises(StopIteration):
+        _static_int8(trial)
 
 
 def test_without_labelled_data_nothing_but_parity_decides(subject: Subject) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from artifacts.archive import open_verified
 from artifacts.compile.aotinductor import compile_package, options, required_features
+from artifacts.compile.inspection import inspect_artifact
 from artifacts.compile.layout import reshaped
 from artifacts.compile.packing import Label, pack_program
 from artifacts.compile.subject import prepare_subject
@@ -168,6 +169,11 @@ def test_an_artifact_of_machine_code_is_served_where_it_fits(
     unpacked.mkdir()
     with closing(open_verified(artifact)) as contents:
         contents.unpack(unpacked)
+    inspected = inspect_artifact(artifact).as_document()
+    assert (inspected["program"], inspected["dtypes"]) == ("aotinductor", ["float32"])
+    # Weights packed for oneDNN have the shape they had; Inductor may write a short bias into the code.
+    assert 16 * 3 * 3 * 3 + 576 * 3 <= inspected["parameters"] <= 16 * 3 * 3 * 3 + 16 + 576 * 3 + 3
+    assert (inspected["operators"], inspected["graph"]) == ({}, "")
     golden = read_golden(unpacked)
     (answer,) = handler.load(unpacked, threads=1).predict_batch([golden.inputs])
     torch.testing.assert_close(answer, golden.outputs)

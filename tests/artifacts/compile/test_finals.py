@@ -39,6 +39,23 @@ def _cost_of_choice(found: dict[str, float]) -> float:
     return TRUE[min(found, key=lambda name: found[name])] / min(TRUE.values())
 
 
+class Moody(Machine):
+    """Loads one lane into good memory by chance: once in three times."""
+
+    def time(self, name: str) -> float:
+        luck = self._random.choice((1.0, 1.26, 1.26)) if name == "lucky" else 1.0
+        return super().time(name) * luck
+
+
+@pytest.mark.parametrize("busy", [0.0, 0.3])
+def test_the_luck_of_one_load_does_not_decide(busy: float) -> None:
+    """The lane that is sometimes the fastest is on a host mostly the slower one."""
+    true = {"steady": 108.0, "lucky": 99.0, "slow": 140.0}
+    races = [Moody(true, seed, busy).race() for seed in range(300)]
+    wrong = [found for found in races if found["lucky"] < found["steady"]]
+    assert len(wrong) < 45  # the median of twelve is on the lucky side by chance, too
+
+
 def test_bursts_of_a_neighbour_do_not_decide() -> None:
     wrong = [seed for seed in range(300) if _cost_of_choice(Machine(TRUE, seed, busy=0.5).race()) > 1.02]
     assert len(wrong) < 3  # of 300 races on a machine that is busy half of the time
@@ -56,10 +73,10 @@ def test_the_proportions_are_those_of_a_calm_machine() -> None:
     assert found["bf16"] / found["bf16+channels_last"] == pytest.approx(11.0 / 10.6, rel=0.01)
 
 
-def test_on_a_quiet_machine_the_slow_are_not_timed_again_and_the_near_twice() -> None:
+def test_on_a_quiet_machine_the_slow_are_not_timed_again_and_the_near_thrice() -> None:
     machine = Machine(TRUE, seed=1, busy=0.0)
     machine.race()
-    assert sorted(machine.timed[len(TRUE) :]) == ["bf16"] * 2 + ["bf16+channels_last"] * 2
+    assert sorted(machine.timed[len(TRUE) :]) == ["bf16"] * 3 + ["bf16+channels_last"] * 3
 
 
 def test_a_fast_lane_that_met_a_burst_at_first_shows_in_the_rounds() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +14,10 @@ from artifacts.compile.fit import refuse_misfit
 from artifacts.compile.loading import load_model
 from artifacts.compile.neuron_programs import NeuronJob, NeuronProgram, compile_neuron_program
 from artifacts.compile.parity import examine
+from artifacts.compile.pipeline import compile_model
+from artifacts.compile.request import CompileRequest, Method
 from artifacts.compile.subject import Subject, prepare_subject
-from artifacts.errors import BadRequest, CompileError, VerificationFailed
+from artifacts.errors import BadRequest, CompileError, ToolchainMissing, VerificationFailed
 from artifacts.specs import parse_specs
 from artifacts.targets import Compiler, find
 from tests.artifacts.compile import neuron_doubles as doubles
@@ -234,7 +238,7 @@ def test_other_instances_have_none(instance_type: str) -> None:
 
 def _gpt2() -> torch.nn.Module:
     return transformers.GPT2LMHeadModel(
-        transformers.GPT2Config(n_embd=8, n_layer=1, n_head=2, vocab_size=11, n_positions=16)
+        transformers.GPT2Config(n_embd=8, n_layer=1, n_head=2, vocab_size=11, n_positions=16, use_cache=False)
     )
 
 
@@ -259,6 +263,61 @@ def test_what_a_family_does_not_run_is_refused_with_the_reason(
         refuse_misfit(model(), compiler, "inf2.xlarge")
     assert part in refused.value.message
     assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("model", "target", "said"),
+    [
+        ("_gpt2", "inf1.xlarge", "GPT2LMHeadModel does not fit inf1.xlarge: it is a generative decoder"),
+        ("_t5", "inf1.xlarge", "T5ForConditionalGeneration does not fit inf1.xlarge: it is an encoder with"),
+        ("_t5", "trn1.2xlarge", "T5ForConditionalGeneration does not fit trn1.2xlarge: it is an encoder"),
+    ],
+)
+def test_a_generative_model_is_refused_before_its_answers_are_asked_for(
+    model: str, target: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch_neuron", doubles.DocumentedTorchNeuron())
+    monkeypatch.setitem(sys.modules, "torch_neuronx", doubles.DocumentedTorchNeuronX())
+    steps: list[str] = []
+    request = CompileRequest(
+        model=f"{__file__}:{model}", inputs=("input_ids=int64[1,16]:0..11",), target=target, out_dir=tmp_path
+    )
+    with pytest.raises(CompileError, match=said) as refused:
+        compile_model(request, steps.append)
+    assert refused.value.exit_code == 4
+    assert ("encoder" in refused.value.hint) == (model == "_t5")
+    assert not any("eager" in step for step in steps)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_tells_that_it_does_not_fit_where_there_is_no_compiler(tmp_path: Path) -> None:
+    """Before anybody installs one, or pays for a host that has one."""
+    model = tmp_path / "model"
+    _t5().config.save_pretrained(model)  # type: ignore[operator, union-attr]
+    described = json.loads((model / "config.json").read_bytes())
+    config = described | {"architectures": ["T5ForConditionalGeneration"]}
+    (model / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    request = CompileRequest(model=str(model), inputs=(), target="inf2.xlarge", out_dir=tmp_path)
+    with pytest.raises(CompileError, match="T5ForConditionalGeneration does not fit inf2"):
+        compile_model(request, lambda _: None)
+    encoder = described | {"architectures": ["T5EncoderModel"]}
+    (model / "config.json").write_text(json.dumps(encoder), encoding="utf-8")
+    with pytest.raises(ToolchainMissing, match="torch_neuronx is not installed"):
+        compile_model(request, lambda _: None)
+
+
+def test_a_stand_in_says_that_the_real_accelerator_would_not_run_it(tmp_path: Path) -> None:
+    request = CompileRequest(
+        model=f"{__file__}:_gpt2",
+        inputs=("input_ids=int64[1,16]:0..11",),
+        target="inf1.xlarge",
+        out_dir=tmp_path,
+        stand_in=True,
+        method=Method.TRACE,
+    )
+    result = compile_model(request, lambda _: None)
+    assert result.stand_in
+    assert "does not fit inf1.xlarge" in result.warnings[0]
 
 
 def test_what_a_family_runs_is_let_through() -> None:

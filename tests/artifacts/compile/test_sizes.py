@@ -11,12 +11,14 @@ import torch
 
 from artifacts.archive import open_verified
 from artifacts.compile.dummies import padding
+from artifacts.compile.inspection import inspect_artifact
 from artifacts.compile.loading import load_model
 from artifacts.compile.pipeline import compile_model
 from artifacts.compile.request import CompileRequest, CompileResult
 from artifacts.errors import BadRequest, CompileError
 from artifacts.serve import handler
 from artifacts.serve.golden import read_goldens
+from artifacts.serve.program import load_program
 
 if TYPE_CHECKING:
     from artifacts.serve.handler import Handler
@@ -76,12 +78,19 @@ def test_the_artifact_holds_a_program_and_a_golden_request_for_each_bucket(
     attends: tuple[CompileResult, Path],
 ) -> None:
     result, directory = attends
-    names = {path.name for path in directory.glob("program*.pt")}
-    assert names == {"program.pt", "program-1x8.pt", "program-1x12.pt", "program-4x8.pt"}
+    assert [path.name for path in directory.glob("program*.pt")] == ["program.pt"]  # weights are once in it
+    together = load_program(directory / "program.pt", "none")
+    assert [name for name, _ in together.named_children()] == ["for_4x12", "for_4x8", "for_1x12", "for_1x8"]
     lengths = [golden.inputs["input_ids"].shape for golden in read_goldens(directory)]
     assert lengths == [(4, 12), (3, 10), (3, 4), (1, 10), (1, 4)]
     assert result.parity.passed
     assert result.parity.inputs_checked > 4 * 6
+
+
+def test_inspection_shows_the_program_for_the_largest_sizes(attends: tuple[CompileResult, Path]) -> None:
+    found = inspect_artifact(attends[0].artifact)
+    assert dict(found.operators)["aten::softmax"] == 1
+    assert found.parameters >= 50 * 8 + 8 * 8
 
 
 def test_outputs_say_which_of_their_dimensions_follow(attends: tuple[CompileResult, Path]) -> None:
