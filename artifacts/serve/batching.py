@@ -13,7 +13,6 @@ from artifacts.serve.links import Code, Reply
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from artifacts.serve.codec import Format
     from artifacts.serve.handler import Handler
     from artifacts.serve.sampling import Tensors
 
@@ -22,14 +21,13 @@ FAILED = Reply(Code.FAILED, b"The model failed on this request; the server's log
 
 def answer(handler: Handler, bodies: Sequence[bytes]) -> Iterator[Reply]:
     """Yield the replies to at most `handler.batch_limit` bodies, in their order."""
-    questions = [_question(handler, body) for body in bodies]
-    good = [question.inputs for question in questions if isinstance(question, Question)]
-    outputs = iter(_outputs(handler, good))
-    for question in questions:
-        yield question if isinstance(question, Reply) else _reply(next(outputs), question.format)
+    asked = [read(handler, body) for body in bodies]
+    outcomes = iter(compute(handler, [each for each in asked if isinstance(each, Question)]))
+    for each in asked:
+        yield each if isinstance(each, Reply) else write(each, next(outcomes))
 
 
-def _question(handler: Handler, body: bytes) -> Question | Reply:
+def read(handler: Handler, body: bytes) -> Question | Reply:
     """Return the decoded and checked request, or the reply that says what was expected."""
     try:
         return decode(handler, body)
@@ -39,27 +37,28 @@ def _question(handler: Handler, body: bytes) -> Question | Reply:
         return _failed()
 
 
-def _outputs(handler: Handler, requests: list[Tensors]) -> list[Tensors | None]:
+def compute(handler: Handler, questions: Sequence[Question]) -> list[Tensors | None]:
     """Return each request's outputs, None where the model failed on it.
 
     When the model fails on a batch, its requests are tried one by one: the others shall have their answers.
     """
-    if not requests:
+    if not questions:
         return []
     try:
-        return list(handler.predict_batch(requests))
+        return list(handler.predict_batch([question.inputs for question in questions]))
     except Exception:  # noqa: BLE001 - whatever a model raises
-        if len(requests) == 1:
+        if len(questions) == 1:
             _log()
             return [None]
-        return [outputs for request in requests for outputs in _outputs(handler, [request])]
+        return [outputs for question in questions for outputs in compute(handler, [question])]
 
 
-def _reply(outputs: Tensors | None, kind: Format) -> Reply:
+def write(question: Question, outputs: Tensors | None) -> Reply:
+    """Return the outputs in the format of the question."""
     if outputs is None:
         return FAILED
     try:
-        return Reply(Code.OK, encode(Answer(outputs, kind)))
+        return Reply(Code.OK, encode(Answer(outputs, question.format)))
     except BadRequest as error:
         return Reply(Code.INVALID, error.message.encode())
     except Exception:  # noqa: BLE001 - it must not cost the other requests

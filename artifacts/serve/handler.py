@@ -21,9 +21,9 @@ from artifacts.serve.fitting import (
     sizes_of,
     stacked,
 )
-from artifacts.serve.neuron import onto_device
+from artifacts.serve.neuron import onto_device, runs_on_neuron
 from artifacts.serve.processor import processor_features, refuse_unfit
-from artifacts.serve.program import ELASTIC_INFERENCE, flatten
+from artifacts.serve.program import CUDA, CUDA_GRAPH, ELASTIC_INFERENCE, flatten
 from artifacts.serve.sampling import dtype_name, sample, torch_dtype
 from artifacts.serve.torch_eia import attach, installed_torcheia
 from artifacts.specs import batch_axis
@@ -51,6 +51,11 @@ class Handler:
         """How many requests one `predict_batch` takes to its program at once; 1: they are not stacked."""
         batch = batch_axis(self.manifest.inputs)
         return batch.high if batch else 1
+
+    @property
+    def leaves_processor(self) -> bool:
+        """Whether the program runs on another chip, and leaves this process's CPU free meanwhile."""
+        return runs_on_neuron(self.manifest) or self.manifest.preparation in {CUDA, CUDA_GRAPH}
 
     def check(self, inputs: Tensors) -> None:
         """Raise BadRequest unless names, dtypes and shapes are the manifest's."""

@@ -107,15 +107,16 @@ class Link:
 
 
 class Links:
-    """Several connections, looked at together."""
+    """Several connections, looked at together, and a bell by which another thread ends the looking."""
 
     def __init__(self, address: str, count: int) -> None:
         _await_front(address)
         links = [Link(address) for _ in range(count)]
         self._links = {link.fileno(): link for link in links}
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC)
         self._poll = select.epoll()
-        for link in links:
-            self._poll.register(link.fileno(), select.EPOLLIN)
+        for number in (*self._links, self._bell):
+            self._poll.register(number, select.EPOLLIN)
 
     def __enter__(self) -> Links:  # noqa: PYI034 - Self is Python 3.11
         return self
@@ -124,12 +125,26 @@ class Links:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._poll.close()
+        os.close(self._bell)
         for link in self._links.values():
             link.close()
 
     def waiting(self, limit: int, timeout_s: float) -> list[Link]:
-        """Return at most `limit` links with a request, as soon as there is one; none after the time-out."""
-        return [self._links[number] for number, _ in self._poll.poll(timeout_s, limit)]
+        """Return at most `limit` links with a request, as soon as there is one.
+
+        None after the time-out, or when the bell rang.
+        """
+        found = []
+        for number, _ in self._poll.poll(timeout_s, limit):
+            if number == self._bell:
+                os.eventfd_read(number)  # it is silent again
+            else:
+                found.append(self._links[number])
+        return found
+
+    def ring(self) -> None:
+        """Let `waiting` return, now or when it is next called; any thread may."""
+        os.eventfd_write(self._bell, 1)
 
 
 def _await_front(address: str) -> None:

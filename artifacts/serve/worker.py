@@ -7,42 +7,57 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from abc import abstractmethod
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mosec import Runtime, Worker
 from mosec.env import env_var_context
 
-from artifacts.serve.links import FrontGone, Links
+from artifacts.serve.links import Links, Reply
+from artifacts.serve.loop import serve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from multiprocessing.context import SpawnContext
     from multiprocessing.synchronize import Event
 
-    from artifacts.serve.links import Reply
+    from artifacts.serve.codec import Question
+    from artifacts.serve.sampling import Tensors
 
 VERSION_VARIABLE = "AMAZONEI_VERSION_DIRECTORY"
 CPU_VARIABLE = "AMAZONEI_WORKER_CPU"  # unset: not pinned
 BATCH_VARIABLE = "AMAZONEI_BATCH"  # unset or 0: what the model takes at once
+# CPython lets a thread go on in Python for 5 ms before another one's turn: as long as a device takes.
+_SWITCH_S = 0.0002
 _WARM_UP_RUNS = 3  # TorchScript specialises in its first runs
-_LOOK_UP_S = 1.0  # how often an idle worker looks whether the server ends
 
 
 class BatchWorker(Worker):
-    """Answers up to `batch` bodies at once."""
+    """Answers up to `batch` bodies at once, in the three stages of `artifacts.serve.loop`."""
 
     batch: int = 1
+    overlaps: bool = False
 
     @abstractmethod
-    def answer(self, bodies: Sequence[bytes]) -> Iterable[Reply]:
-        """Return the replies in the order of the bodies."""
+    def read(self, body: bytes) -> Any:
+        """Return the question in a body, or the reply that says what is wrong with it."""
+
+    @abstractmethod
+    def compute(self, questions: Sequence[Any]) -> Sequence[Any]:
+        """Return what the model says to each question, in their order."""
+
+    @abstractmethod
+    def write(self, question: Any, outcome: Any) -> Reply:
+        """Return the reply to a question."""
 
     def forward(self, data: Any) -> Any:
         """Answer one body; mosec asks for this method, its own loop is not used."""
-        return next(iter(self.answer([data]))).body
+        question = self.read(data)
+        if isinstance(question, Reply):
+            return question.body
+        return self.write(question, self.compute([question])[0]).body
 
 
 class ModelWorker(BatchWorker):
@@ -55,14 +70,23 @@ class ModelWorker(BatchWorker):
         if cpu := os.environ.get(CPU_VARIABLE):
             os.sched_setaffinity(0, {int(cpu)})
         directory = Path(os.environ[VERSION_VARIABLE])
-        self._answer = batching.answer
+        self._stages = batching
         self._handler = handler.load(directory, threads=1)
         self._handler.warm_up(_WARM_UP_RUNS)
         self.batch = batch_size(int(os.environ.get(BATCH_VARIABLE, "0")), self._handler.batch_limit)
+        self.overlaps = self._handler.leaves_processor
 
-    def answer(self, bodies: Sequence[bytes]) -> Iterable[Reply]:
-        """Return the replies in the order of the bodies; a wrong body's reply says what was expected."""
-        return self._answer(self._handler, bodies)
+    def read(self, body: bytes) -> Question | Reply:
+        """Return the decoded and checked request, or the reply that says what was expected."""
+        return self._stages.read(self._handler, body)
+
+    def compute(self, questions: Sequence[Question]) -> list[Tensors | None]:
+        """Return each request's outputs, None where the model failed on it."""
+        return self._stages.compute(self._handler, questions)
+
+    def write(self, question: Question, outcome: Tensors | None) -> Reply:
+        """Return the outputs in the format of the question."""
+        return self._stages.write(question, outcome)
 
 
 def batch_size(asked: int, limit: int) -> int:
@@ -85,20 +109,10 @@ def work(kind: type[BatchWorker], address: str, workers: int, shutdown: Event) -
     # The server ends its workers itself, once they have answered; systemd signals them all at the same time.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if worker.overlaps:
+        sys.setswitchinterval(_SWITCH_S)
     with Links(address, link_count(worker.batch, workers)) as links:
-        serve(worker, links, shutdown)
-
-
-def serve(worker: BatchWorker, links: Links, shutdown: Event) -> None:
-    """Answer what the links carry, as much as is there, until the server ends."""
-    with suppress(FrontGone):
-        while True:
-            waiting = links.waiting(worker.batch, _LOOK_UP_S)
-            if not waiting and shutdown.is_set():
-                return
-            bodies = [link.receive() for link in waiting]
-            for link, reply in zip(waiting, worker.answer(bodies), strict=True):
-                link.answer(reply)
+        serve(worker, links, shutdown.is_set)
 
 
 class LinkedRuntime(Runtime):

@@ -19,7 +19,7 @@ from artifacts.serve.routes import ROUTE
 from artifacts.serve.worker import BatchWorker, LinkedRuntime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 BATCH = 8
 DEVICE_S = 0.005  # what the device takes for a batch, whatever its size
@@ -48,9 +48,14 @@ class Device(Worker):
 class OurEcho(BatchWorker):
     """The same JSON work on our loop."""
 
-    def answer(self, bodies: Sequence[bytes]) -> Iterable[Reply]:
-        for body in bodies:
-            yield Reply(Code.OK, json.dumps(json.loads(body), indent=2).encode())
+    def read(self, body: bytes) -> Any:
+        return json.loads(body)
+
+    def compute(self, questions: Sequence[Any]) -> Sequence[Any]:
+        return questions
+
+    def write(self, question: Any, outcome: Any) -> Reply:
+        return Reply(Code.OK, json.dumps(outcome, indent=2).encode())
 
 
 class OurBatchedEcho(OurEcho):
@@ -58,11 +63,11 @@ class OurBatchedEcho(OurEcho):
 
 
 class OurDevice(OurBatchedEcho):
-    def answer(self, bodies: Sequence[bytes]) -> Iterable[Reply]:
-        questions = [json.loads(body) for body in bodies]
+    overlaps = True
+
+    def compute(self, questions: Sequence[Any]) -> Sequence[Any]:
         time.sleep(DEVICE_S)
-        for question in questions:
-            yield Reply(Code.OK, json.dumps(question, indent=2).encode())
+        return questions
 
 
 OURS = {"our-echo": OurEcho, "our-echo-batched": OurBatchedEcho, "our-device": OurDevice}

@@ -18,10 +18,11 @@ from artifacts.serve import batching, npy
 from artifacts.serve.codec import write_safetensors
 from artifacts.serve.handler import Handler
 from artifacts.serve.links import Code, FrontGone, Links, Reply
-from artifacts.serve.worker import BatchWorker, batch_size, link_count, serve
+from artifacts.serve.loop import serve
+from artifacts.serve.worker import BatchWorker, batch_size, link_count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from artifacts.compile.request import CompileResult
@@ -68,31 +69,63 @@ class Front:
 
 
 class Recorder(BatchWorker):
-    """Echoes, notes how many it was given, and holds each batch until it may go on."""
+    """Echoes, notes what it was given and by which thread, and holds each batch until it may go on."""
 
     batch = 3
 
-    def __init__(self) -> None:
+    def __init__(self, *, overlaps: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.overlaps = overlaps
         self.sizes: list[int] = []
-        self.began, self.go_on = threading.Semaphore(0), threading.Semaphore(0)
+        self.threads: list[threading.Thread] = []
+        self.began, self.go_on, self.was_read = (threading.Semaphore(0) for _ in range(3))
 
-    def answer(self, bodies: Sequence[bytes]) -> Iterable[Reply]:
-        self.sizes.append(len(bodies))
+    def read(self, body: bytes) -> bytes | Reply:
+        self.was_read.release()
+        return Reply(Code.INVALID, b"expected another") if body == b"wrong" else body
+
+    def compute(self, questions: Sequence[bytes]) -> Sequence[bytes]:
+        self.sizes.append(len(questions))
+        self.threads.append(threading.current_thread())
         self.began.release()
         assert self.go_on.acquire(timeout=_WAIT_S)
-        return [Reply(Code.OK, body) for body in bodies]
+        if b"deadly" in questions:
+            raise SystemExit(7)
+        return questions
+
+    def write(self, question: bytes, outcome: bytes) -> Reply:
+        assert question is outcome
+        return Reply(Code.OK, outcome)
+
+
+@dataclasses.dataclass
+class Working:
+    """A worker between its links and a thread of its own."""
+
+    front: Front
+    worker: Recorder
+    thread: threading.Thread
+    shutdown: threading.Event
+    ended_by: list[BaseException]
 
 
 @contextmanager
-def working(path: Path, links: int) -> Iterator[tuple[Front, Recorder]]:
-    front, worker = Front(path, links), Recorder()
+def working(path: Path, links: int, *, overlaps: bool) -> Iterator[Working]:
+    front, worker, shutdown = Front(path, links), Recorder(overlaps=overlaps), threading.Event()
+    ended_by: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            serve(worker, connected, shutdown.is_set)
+        except BaseException as error:  # noqa: BLE001 - what a worker would die of
+            ended_by.append(error)
+
     with closing(front), Links(front.address, links) as connected:
         front.accept(links)
-        thread = threading.Thread(target=serve, args=(worker, connected, threading.Event()))
+        thread = threading.Thread(target=run)
         thread.start()
         try:
-            yield front, worker
+            yield Working(front, worker, thread, shutdown, ended_by)
         finally:
             worker.go_on.release(100)
             front.close()
@@ -100,35 +133,100 @@ def working(path: Path, links: int) -> Iterator[tuple[Front, Recorder]]:
             assert not thread.is_alive()
 
 
-def test_an_idle_worker_does_not_wait_for_a_second_request(tmp_path: Path) -> None:
-    with working(tmp_path, 4) as (front, worker):
-        worker.go_on.release()
-        front.ask(0, 7, b"alone")
-        assert front.answer(0) == (Code.OK, 7, b"alone")
-        assert worker.sizes == [1]
+both_ways = pytest.mark.parametrize("overlaps", [False, True])
 
 
-def test_what_queued_while_the_worker_was_busy_goes_together_up_to_the_batch(tmp_path: Path) -> None:
-    with working(tmp_path, 6) as (front, worker):
-        front.ask(0, 0, b"first")
-        assert worker.began.acquire(timeout=_WAIT_S)
+@both_ways
+def test_an_idle_worker_does_not_wait_for_a_second_request(overlaps: bool, tmp_path: Path) -> None:
+    with working(tmp_path, 4, overlaps=overlaps) as run:
+        run.worker.go_on.release()
+        run.front.ask(0, 7, b"alone")
+        assert run.front.answer(0) == (Code.OK, 7, b"alone")
+        assert run.worker.sizes == [1]
+        assert run.worker.threads == [run.thread]  # handing it to another one would cost time
+
+
+@both_ways
+def test_what_queued_while_the_worker_was_busy_goes_together_up_to_the_batch(
+    overlaps: bool, tmp_path: Path
+) -> None:
+    with working(tmp_path, 6, overlaps=overlaps) as run:
+        run.front.ask(0, 0, b"first")
+        assert run.worker.began.acquire(timeout=_WAIT_S)
         for end in range(1, 6):
-            front.ask(end, end, b"%d" % end)
-        worker.go_on.release(3)
-        answers = [front.answer(end) for end in range(6)]
-        assert worker.sizes == [1, 3, 2]
+            run.front.ask(end, end, b"%d" % end)
+        run.worker.go_on.release(3)
+        answers = [run.front.answer(end) for end in range(6)]
+        assert run.worker.sizes == [1, 3, 2]
         assert [identifier for _, identifier, _ in answers] == [0, 1, 2, 3, 4, 5]
         assert [body for _, _, body in answers] == [b"first", b"1", b"2", b"3", b"4", b"5"]
+
+
+def _fill_the_device(run: Working, ends: range) -> None:
+    """Let a batch of several be computed beside the links, and return while it is."""
+    run.front.ask(0, 100, b"alone")
+    assert run.worker.began.acquire(timeout=_WAIT_S)
+    for end in ends:
+        run.front.ask(end, end, b"%d" % end)
+    run.worker.go_on.release()
+    assert run.front.answer(0) == (Code.OK, 100, b"alone")
+    assert run.worker.began.acquire(timeout=_WAIT_S)
+    for _ in range(1 + len(ends)):
+        assert run.worker.was_read.acquire(timeout=_WAIT_S)
+
+
+def test_the_next_requests_are_read_while_a_device_computes_and_go_together_when_it_is_free(
+    tmp_path: Path,
+) -> None:
+    with working(tmp_path, 6, overlaps=True) as run:
+        _fill_the_device(run, range(1, 4))
+        for end in (0, 4):  # one after the other: each is read on its own
+            run.front.ask(end, end, b"%d" % end)
+            assert run.worker.was_read.acquire(timeout=_WAIT_S)
+        run.front.ask(5, 5, b"wrong")
+        assert run.front.answer(5) == (Code.INVALID, 5, b"expected another")  # the device is busy still
+        assert run.worker.sizes == [1, 3]
+        run.worker.go_on.release()
+        assert run.worker.began.acquire(timeout=_WAIT_S)
+        assert run.worker.sizes == [1, 3, 2]
+        # The answers go out although the device has the next batch.
+        assert [run.front.answer(end)[2] for end in (1, 2, 3)] == [b"1", b"2", b"3"]
+        run.worker.go_on.release()
+        assert [run.front.answer(end) for end in (0, 4)] == [(Code.OK, 0, b"0"), (Code.OK, 4, b"4")]
+
+
+def test_a_worker_that_is_to_end_answers_what_its_device_has_and_what_waits_for_it(tmp_path: Path) -> None:
+    with working(tmp_path, 6, overlaps=True) as run:
+        _fill_the_device(run, range(1, 4))
+        run.front.ask(4, 4, b"4")
+        assert run.worker.was_read.acquire(timeout=_WAIT_S)
+        run.shutdown.set()
+        run.worker.go_on.release(2)
+        assert [run.front.answer(end)[2] for end in (1, 2, 3, 4)] == [b"1", b"2", b"3", b"4"]
+        run.thread.join(_WAIT_S)
+        assert not run.thread.is_alive()
+        assert run.ended_by == []
+
+
+def test_what_ends_the_thread_of_a_device_ends_the_worker(tmp_path: Path) -> None:
+    with working(tmp_path, 6, overlaps=True) as run:
+        _fill_the_device(run, range(1, 4))
+        for end in (0, 4):
+            run.front.ask(end, end, b"deadly")
+            assert run.worker.was_read.acquire(timeout=_WAIT_S)
+        run.worker.go_on.release(2)
+        run.thread.join(_WAIT_S)
+        assert [repr(error) for error in run.ended_by] == ["SystemExit(7)"]
 
 
 @pytest.mark.parametrize("size", [0, 1, 64 * 1024 - 14, 64 * 1024 - 13, 3_000_000])
 def test_bodies_of_every_size_come_and_go_whole(size: int, tmp_path: Path) -> None:
     body = bytes(index % 251 for index in range(min(size, 5000))) * (size // 5000 + 1)
-    with working(tmp_path, 1) as (front, worker):
-        worker.go_on.release()
-        sender = threading.Thread(target=front.ask, args=(0, 9, body[:size]))
+    with working(tmp_path, 1, overlaps=False) as run:
+        run.worker.go_on.release()
+        sender = threading.Thread(target=run.front.ask, args=(0, 9, body[:size]))
         sender.start()
-        assert front.answer(0) == (Code.OK, 9, body[:size])
+        assert run.front.answer(0) == (Code.OK, 9, body[:size])
         sender.join(_WAIT_S)
 
 

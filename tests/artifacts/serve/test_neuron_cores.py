@@ -8,6 +8,7 @@ import pytest
 
 from artifacts.errors import ArtifactRefused
 from artifacts.manifest import Manifest, Toolchain
+from artifacts.serve.handler import Handler
 from artifacts.serve.neuron import (
     chip_count,
     cores_of_a_worker,
@@ -89,3 +90,15 @@ def test_what_was_said_to_the_compiler_is_part_of_the_identity() -> None:
     bad = dataclasses.replace(said, toolchain=dataclasses.replace(said.toolchain, flags=("x; rm",)))
     with pytest.raises(ArtifactRefused, match="name=value"):
         Manifest.from_json(bad.canonical())
+
+
+def test_only_a_program_on_another_chip_leaves_the_processor_free() -> None:
+    def leaves(of: Manifest) -> bool:
+        return Handler(of, {}).leaves_processor
+
+    on_cpu = manifest("inf2.xlarge", "torch.jit")  # what emulated hosts run in a Neuron program's place
+    assert leaves(manifest("inf1.xlarge", "torch-neuron"))
+    assert leaves(manifest("inf2.xlarge", "torch-neuronx"))
+    assert leaves(dataclasses.replace(on_cpu, target="g5.xlarge", preparation="cuda"))
+    assert leaves(dataclasses.replace(on_cpu, target="g5.xlarge", preparation="cuda-graph"))
+    assert not leaves(on_cpu)
