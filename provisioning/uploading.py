@@ -13,11 +13,12 @@ import re
 import threading
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from artifacts.errors import ArtifactRefused
 from artifacts.recipe import Piece, Recipe
 from provisioning.cutting import cut
+from provisioning.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
     from provisioning.cutting import Cutting, Extent
     from provisioning.waiting import Clock
 
+Item = TypeVar("Item")
+Done = TypeVar("Done")
+
 # Connections at once, each with one piece in memory. S3 gives one connection 85 to 90 MB/s.
 CONNECTIONS = 8
-_SAY_EVERY_S = 1.0
 PIECES = "artifacts/pieces/"
 
 
@@ -103,7 +106,7 @@ def _recipe(
     """Let `take` have every piece's bytes, several at once, and return the recipe of what it says."""
     bundles = [*cutting.small, *cutting.large]
     with path.open("rb") as stream:
-        pieces = _each(bundles, lambda extents: take(_bytes(stream.fileno(), extents)))
+        pieces = side_by_side(bundles, lambda extents: take(_bytes(stream.fileno(), extents)))
     small = len(cutting.small)
     return Recipe(
         prefix=upload.prefix,
@@ -136,10 +139,10 @@ def _bytes(file: int, extents: Sequence[Extent]) -> bytearray:
     return buffer
 
 
-def _each(bundles: Sequence[Sequence[Extent]], work: Callable[[Sequence[Extent]], Piece]) -> list[Piece]:
+def side_by_side(items: Sequence[Item], work: Callable[[Item], Done]) -> list[Done]:
     """Do the work for each, `CONNECTIONS` at once; the first failure, or an interruption, drops the rest."""
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        futures = [pool.submit(work, extents) for extents in bundles]
+        futures = [pool.submit(work, item) for item in items]
         try:
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             for future in done:
@@ -159,14 +162,12 @@ class _Sending:
     total: int
     objects: int = 0
     sent: int = 0
-    _done: int = 0
-    _began: float = field(init=False)
-    _said: float = field(init=False)
+    _progress: Progress = field(init=False)
     _claimed: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self._began = self._said = self.upload.clock.monotonic()
+        self._progress = Progress(self.total, self.upload.clock, self.upload.say)
 
     def piece(self, data: bytes | bytearray) -> Piece:
         """Send a piece unless it is there, with its size, or on its way; return its name."""
@@ -179,22 +180,10 @@ class _Sending:
         if wanted:
             self.upload.s3.put_piece(self.upload.bucket, key, data, digest.digest())
         with self._lock:
-            self._done += piece.size
             self.objects += wanted
             self.sent += piece.size if wanted else 0
-            self._tell()
+        self._progress.add(piece.size)
         return piece
-
-    def _tell(self) -> None:
-        now = self.upload.clock.monotonic()
-        if now - self._said < _SAY_EVERY_S:
-            return
-        self._said = now
-        rate = self._done / (now - self._began)
-        left_s = max(self.total - self._done, 0) / rate
-        self.upload.say(
-            f"{self._done / 1e6:.0f} of {self.total / 1e6:.0f} MB, {rate / 1e6:.0f} MB/s, {left_s:.0f} s left"
-        )
 
     def tell_end(self) -> None:
         """Say how much was sent, and how much was there."""

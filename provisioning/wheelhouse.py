@@ -2,7 +2,6 @@
 
 Hosts have no internet, and a CPU image has no PyTorch. What they install is pinned to the last package
 (`wheels.toml`), fetched here for *their* platform by pip, and locked by the document that travels with it.
-Nothing is resolved: pip evaluates markers for the machine it runs on, which is not the host.
 """
 
 from __future__ import annotations
@@ -10,59 +9,33 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import platform
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
-import tomllib
 import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.parser import HeaderParser
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from artifacts import canonical
 from artifacts.errors import BadRequest
 from artifacts.serve.wheelhouse import Wheel, Wheelhouse
 from artifacts.targets import Family, find
 from provisioning.errors import WheelsMissing
+from provisioning.pip_download import pip_downloads, run_pip
+from provisioning.wheel_sets import host_platform, this_platform, wheel_set
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
-WHEELS_FILE = Path(__file__).with_name("wheels.toml")
+    from provisioning.wheel_sets import Platform, WheelSet
+
 # PyTorch's own index of CPU builds: https://pytorch.org/get-started/locally/
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 _LOCK = "lock.json"
-_MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}  # EC2's word and the kernel's
-_OLDEST_GLIBC = {"x86_64": 5, "aarch64": 17}  # the first manylinux of each (PEP 600)
-_LEGACY = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}  # the same, by their older names
 _CUDA = re.compile(r"^(?:nvidia|cuda)-")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WheelSet:
-    """What one kind of image needs, pinned."""
-
-    beside: bool  # whether the image's own packages stay visible
-    pythons: tuple[str, ...]
-    glibc: int  # the minor version of glibc 2 on the image
-    imports: tuple[str, ...]
-    requirements: tuple[str, ...]
-    torch: str = ""  # pinned apart, since it comes from an index of its own
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Platform:
-    """Where wheels are to be installed; no `tags`: on this machine, by this very interpreter."""
-
-    architecture: str  # as `platform.machine()` spells it there
-    pythons: tuple[str, ...]
-    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,35 +52,6 @@ class Gathering:
 
     torch_index: str = TORCH_INDEX  # empty: the indices that pip is configured with, and no other
     cache: Path | None = None  # None: $XDG_CACHE_HOME/amazonei/wheelhouses
-
-
-def wheel_set(family: Family) -> WheelSet | None:
-    """Return what the family's image needs, or None where no Python that we support is on it."""
-    return next((found for families, found in _sets() if family.value in families), None)
-
-
-def platform_tags(architecture: str, glibc: int) -> tuple[str, ...]:
-    """Return the platform tags that glibc 2.`glibc` can load, newest first (PEP 600); pip expands none."""
-    newest_first = range(glibc, _OLDEST_GLIBC[architecture] - 1, -1)
-    names = [name for minor in newest_first for name in (f"manylinux_2_{minor}", _LEGACY.get(minor)) if name]
-    return tuple(f"{name}_{architecture}" for name in names)
-
-
-def host_platform(accelerator: str, wheels: WheelSet) -> Platform:
-    """Return the platform of an accelerator's hosts."""
-    architecture = _MACHINES[find(accelerator).architecture]
-    return Platform(
-        architecture=architecture,
-        pythons=wheels.pythons,
-        tags=platform_tags(architecture, wheels.glibc),
-    )
-
-
-def this_platform() -> Platform:
-    """Return the platform of emulated hosts: this machine and this interpreter."""
-    return Platform(
-        architecture=platform.machine(), pythons=(f"{sys.version_info.major}.{sys.version_info.minor}",)
-    )
 
 
 def gather_for(
@@ -135,33 +79,6 @@ def gather(wheels: WheelSet, where: Platform, gathering: Gathering, say: Callabl
         return Gathered(lock=kept, folder=folder) if kept else _fetch(wheels, where, folder, gathering, say)
 
 
-def pip_downloads(
-    wheels: WheelSet, where: Platform, torch_index: str, folder: Path
-) -> tuple[tuple[str, ...], ...]:
-    """Return pip's arguments, one call for each Python, and one more for PyTorch from its own index.
-
-    Nothing else is looked for on that index: a package there by one of the other names is not ours.
-    """
-    calls = []
-    for python in where.pythons:
-        common = ["download", "--no-deps", "--only-binary=:all:", "--progress-bar=off", "--dest", str(folder)]
-        common += _foreign(python, where.tags)
-        calls.append((*common, *wheels.requirements))
-        if wheels.torch:
-            index = ["--extra-index-url", torch_index] if torch_index else []
-            calls.append((*common, "--retries", "1", *index, wheels.torch))
-    return tuple(calls)
-
-
-def _foreign(python: str, tags: Sequence[str]) -> list[str]:
-    """Return the arguments that make pip choose for another machine than this one."""
-    if not tags:
-        return []
-    arguments = ["--implementation", "cp", "--python-version", python]
-    arguments += ["--abi", f"cp{python.replace('.', '')}"]
-    return arguments + [word for tag in tags for word in ("--platform", tag)]
-
-
 def _fetch(
     wheels: WheelSet, where: Platform, folder: Path, gathering: Gathering, say: Callable[[str], None]
 ) -> Gathered:
@@ -169,49 +86,13 @@ def _fetch(
         incoming = Path(scratch, "wheels")
         incoming.mkdir()
         for call in pip_downloads(wheels, where, gathering.torch_index, incoming):
-            _run_pip(call, where, say)
+            run_pip(call, where, say)
         lock = _lock_of(wheels, where, incoming)
         (incoming / _LOCK).write_bytes(lock.to_json())
         shutil.rmtree(folder, ignore_errors=True)
         incoming.rename(folder)
     say(f"gathered {len(lock.wheels)} wheels ({lock.size / 1e6:.1f} MB) in {folder}")
     return Gathered(lock=lock, folder=folder)
-
-
-def _run_pip(arguments: Sequence[str], where: Platform, say: Callable[[str], None]) -> None:
-    said: list[str] = []
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        for line in process.stdout or ():
-            said.append(line.strip())
-            if line.lstrip().startswith("Downloading"):
-                say(line.strip())
-    if process.returncode != 0:
-        raise _missing(said, where)
-
-
-def _missing(said: Sequence[str], where: Platform) -> WheelsMissing:
-    """Return what pip's words mean for the person who ships."""
-    text = "\n".join(said)
-    python = " or ".join(where.pythons)
-    if "No module named pip" in text:
-        return WheelsMissing(
-            "This Python has no pip to gather wheels with.", f"{sys.executable} -m ensurepip"
-        )
-    last = next((line for line in reversed(said) if line.startswith("ERROR")), said[-1] if said else "")
-    unreachable = "Failed to establish a new connection" in text or "NameResolutionError" in text
-    if unreachable or "timed out" in text or "SSLError" in text:
-        return WheelsMissing(
-            f"A package index could not be reached while gathering wheels: {last}",
-            "Check the network and pip's configuration (pip config list), or name a mirror of PyTorch's CPU "
-            'builds: torch_index = "https://..." under [hosts] (empty: none but pip\'s own indices).',
-        )
-    return WheelsMissing(
-        f"There is no such wheel for Python {python} on {where.architecture}: {last}",
-        "Let pip's indices (pip config list) have wheels for that platform; hosts build nothing.",
-    )
 
 
 def _lock_of(wheels: WheelSet, where: Platform, folder: Path) -> Wheelhouse:
@@ -282,21 +163,3 @@ def _sole(path: Path) -> Iterator[None]:
 
 def _cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "amazonei", "wheelhouses")
-
-
-@cache
-def _sets() -> tuple[tuple[frozenset[str], WheelSet], ...]:
-    with WHEELS_FILE.open("rb") as stream:
-        document = tomllib.load(stream)
-    return tuple((frozenset(row["families"]), _set(row)) for row in document["sets"].values())
-
-
-def _set(row: dict[str, Any]) -> WheelSet:
-    return WheelSet(
-        beside=row["beside"],
-        pythons=tuple(row["pythons"]),
-        glibc=int(row["glibc"].partition(".")[2]),
-        imports=tuple(row["imports"]),
-        requirements=tuple(row["requirements"]),
-        torch=row.get("torch", ""),
-    )

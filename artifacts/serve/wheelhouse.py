@@ -17,6 +17,7 @@ from artifacts.errors import BadRequest
 FORMAT = 1
 INSTALLER = "pip"  # travels with the others: an image's Python may come without it
 MOST_WHEELS = 200
+WHEELS = "artifacts/wheels/"  # what the keys of wheels begin with
 _FILENAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+!]*(?:-[A-Za-z0-9_.+!]+){4,5}\.whl")
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 _PYTHON = re.compile(r"3\.[0-9]{1,2}")
@@ -44,7 +45,7 @@ class Wheel:
     @property
     def key(self) -> str:
         """The object's key in the deployment's bucket."""
-        return f"artifacts/wheels/{self.sha256}.whl"
+        return f"{WHEELS}{self.sha256}.whl"
 
     def as_document(self) -> dict[str, Any]:
         """Return the wheel as JSON members."""

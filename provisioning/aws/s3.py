@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -49,6 +50,20 @@ class MultipartUpload:
 
     key: str
     upload_id: str
+
+
+class _Watched(io.FileIO):
+    """A file that tells how much of it was read."""
+
+    def __init__(self, path: Path, on_bytes: Callable[[int], None]) -> None:
+        super().__init__(path)
+        self._on_bytes = on_bytes
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes, at most so many."""
+        data = super().read(-1 if size is None else size)
+        self._on_bytes(len(data))
+        return data
 
 
 class S3:
@@ -105,6 +120,15 @@ class S3:
         checksum = base64.b64encode(sha256).decode("ascii")
         # botocore takes a bytearray as it takes bytes; its types do not say so.
         self._client.put_object(Bucket=bucket, Key=key, Body=cast("bytes", body), ChecksumSHA256=checksum)
+
+    @translated("s3:PutObject")
+    def put_file(
+        self, bucket: str, key: str, path: Path, sha256: bytes, on_bytes: Callable[[int], None]
+    ) -> None:
+        """Put a file of at most 5 GB whose SHA-256 is known, as one request of which a block is in memory."""
+        checksum = base64.b64encode(sha256).decode("ascii")
+        with _Watched(path, on_bytes) as stream:
+            self._client.put_object(Bucket=bucket, Key=key, Body=stream, ChecksumSHA256=checksum)
 
     def put_noted(
         self, bucket: str, key: str, body: bytes, note: Mapping[str, str], *, only_if_absent: bool

@@ -46,6 +46,10 @@ class Bucket(S3):
         self.requests.append(("PUT", key, len(body)))
         self.objects[key] = body
 
+    def keys(self, bucket: str, prefix: str = "") -> tuple[str, ...]:
+        self.requests.append(("LIST", prefix, 0))
+        return tuple(sorted(key for key in self.objects if key.startswith(prefix)))
+
     def sizes(self, bucket: str, prefix: str) -> dict[str, int]:
         self.requests.append(("LIST", prefix, 0))
         return {key: len(body) for key, body in self.objects.items() if key.startswith(prefix)}
@@ -54,6 +58,12 @@ class Bucket(S3):
         assert hashlib.sha256(body).digest() == sha256, "S3 would answer BadDigest"
         self.requests.append(("PUT", key, len(body)))
         self.objects[key] = bytes(body)  # the sender uses its buffer again
+
+    def put_file(
+        self, bucket: str, key: str, path: Path, sha256: bytes, on_bytes: Callable[[int], None]
+    ) -> None:
+        self.put_piece(bucket, key, path.read_bytes(), sha256)
+        on_bytes(path.stat().st_size)
 
     def put_noted(
         self, bucket: str, key: str, body: bytes, note: Mapping[str, str], *, only_if_absent: bool

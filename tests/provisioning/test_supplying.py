@@ -50,10 +50,32 @@ def sent(world: World) -> list[str]:
 def test_the_lock_comes_last_and_a_second_time_one_question_is_all(world: World, tmp_path: Path) -> None:
     wheels = gathered(tmp_path / "first", "torch", "mosec")
     assert supply(world.calls, wheels) == wheels.lock.size
-    assert sent(world) == [*(wheel.key for wheel in wheels.lock.wheels), wheels.lock.key]
-    world.bucket.requests.clear()
-    assert unsent(world.calls, wheels) == ()
-    assert [verb for verb, _, _ in world.bucket.requests] == ["HEAD"]
+    *of_wheels, last = sent(world)
+    assert sorted(of_wheels) == sorted(wheel.key for wheel in wheels.lock.wheels)
+    assert last == wheels.lock.key
+    for again in (unsent, supply):
+        world.bucket.requests.clear()
+        assert not again(world.calls, wheels)
+        assert world.bucket.requests == [("HEAD", wheels.lock.key, 0)]
+
+
+def test_which_of_many_wheels_are_there_is_one_question(world: World, tmp_path: Path) -> None:
+    wheels = gathered(tmp_path / "first", *(f"package{number}" for number in range(40)))
+    assert unsent(world.calls, wheels) == wheels.lock.wheels
+    assert [verb for verb, _, _ in world.bucket.requests] == ["HEAD", "LIST"]
+
+
+def test_a_wheel_that_arrived_in_part_is_sent_again(world: World, tmp_path: Path) -> None:
+    wheels = gathered(tmp_path / "first", "torch")
+    world.bucket.objects[wheels.lock.wheels[-1].key] = b"half"
+    assert unsent(world.calls, wheels) == wheels.lock.wheels
+
+
+def test_a_lock_that_somebody_put_over_ours_vouches_for_no_wheel(world: World, tmp_path: Path) -> None:
+    wheels = gathered(tmp_path / "first", "torch")
+    world.bucket.put_object("box", wheels.lock.key, wheels.lock.to_json())  # the same bytes, without our note
+    assert supply(world.calls, wheels) == wheels.lock.size
+    assert supply(world.calls, wheels) == 0
 
 
 def test_another_set_sends_only_the_wheels_that_are_new(world: World, tmp_path: Path) -> None:

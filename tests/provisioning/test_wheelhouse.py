@@ -10,19 +10,16 @@ import pytest
 
 from artifacts.targets import Family
 from provisioning.errors import WheelsMissing
-from provisioning.wheelhouse import (
-    TORCH_INDEX,
-    Gathering,
+from provisioning.pip_download import pip_downloads
+from provisioning.wheel_sets import (
     Platform,
     WheelSet,
-    gather,
-    gather_for,
     host_platform,
-    pip_downloads,
     platform_tags,
     this_platform,
     wheel_set,
 )
+from provisioning.wheelhouse import TORCH_INDEX, Gathering, gather, gather_for
 from tests.artifacts.serve.wheels import bundled_pip, make_wheel
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from botocore.response import StreamingBody
 from moto import mock_aws
 
@@ -142,6 +145,26 @@ def test_an_upload_arrives_whole_and_reports_its_bytes(tmp_path: Path) -> None:
         edge.upload_file(path, "bucket", "k", sent.append)
         assert edge.get_object("bucket", "k") == path.read_bytes()
     assert sum(sent) == 10_000_000
+
+
+def test_a_file_whose_digest_is_known_arrives_whole_and_is_held_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "wheel"
+    path.write_bytes(bytes(range(250)) * 40_000)
+    sent: list[int] = []
+    with mock_aws():
+        signed = Config(s3={"payload_signing_enabled": False})  # as our sessions have it: read once
+        client: Any = boto3.client("s3", region_name="us-east-1", config=signed)
+        client.create_bucket(Bucket="bucket")
+        headers: dict[str, bytes] = {}
+        client.meta.events.register(
+            "before-send.s3.PutObject", lambda request, **_: headers.update(request.headers)
+        )
+        edge = S3(client, "us-east-1")
+        digest = hashlib.sha256(path.read_bytes()).digest()
+        edge.put_file("bucket", "k", path, digest, sent.append)
+        assert edge.get_object("bucket", "k") == path.read_bytes()
+    assert sum(sent) == 10_000_000
+    assert headers["x-amz-checksum-sha256"] == base64.b64encode(digest)
 
 
 def test_uploads_never_use_the_client_that_ignores_a_local_endpoint() -> None:
