@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from artifacts.errors import BadRequest
 from artifacts.serve.current import read_current, require_current
-from artifacts.serve.scale import Scale, decide
+from artifacts.serve.scale import decide
 from artifacts.serve.switching import report, serve_version
 from artifacts.serve.versions import read_previous, verify_version
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def roll_back(host: Host, request: RollbackRequest) -> dict[str, Any]:
-    """Serve the kept previous version again; the one that is left becomes the previous one.
+    """Serve the kept previous version again, as it was served; the one that is left becomes the previous one.
 
     Where the request names another one to undo, a host which that one did not switch changes nothing.
     """
@@ -32,6 +32,6 @@ def roll_back(host: Host, request: RollbackRequest) -> dict[str, Any]:
         )
     host.progress(f"verifying the kept version {previous.digest[:12]}")
     manifest = verify_version(host.settings, previous.digest, request.signer)
-    scale = decide(Scale(workers=current.workers), manifest, current.workers)
+    scale = decide(previous.scale, manifest, current.workers)
     served = serve_version(host, manifest, scale, request.id, previous.python)
     return report(served, manifest, changed=True)

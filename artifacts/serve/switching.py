@@ -39,7 +39,7 @@ def serve_version(host: Host, manifest: Manifest, scale: Scale, request_id: str,
     )
     _start(host, new, manifest)
     if old is not None and old.digest != new.digest:
-        note_previous(host.settings.home, Previous(old.digest, request_id, old.python))
+        note_previous(host.settings.home, _left(old, request_id))
     switch_current(host.settings.home, new)
     point_environment(host.settings.home, new.python)
     if old is not None:
@@ -48,6 +48,12 @@ def serve_version(host: Host, manifest: Manifest, scale: Scale, request_id: str,
     keep_versions(host.settings.versions, {new.digest, previous.digest if previous else new.digest})
     keep_environments(host.settings.home, {new.python, previous.python if previous else new.python})
     return new
+
+
+def _left(old: Current, request_id: str) -> Previous:
+    return Previous(
+        digest=old.digest, left_by=request_id, python=old.python, workers=old.workers, batch=old.batch
+    )
 
 
 def report(current: Current, manifest: Manifest, *, changed: bool) -> dict[str, Any]:

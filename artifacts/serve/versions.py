@@ -11,6 +11,7 @@ from artifacts.archive import MANIFEST_NAME, digest_file
 from artifacts.canonical import SHA256_HEX, Fields
 from artifacts.errors import ArtifactRefused, BadRequest
 from artifacts.manifest import Manifest
+from artifacts.serve.scale import Scale
 from artifacts.signature import SIGNATURE_NAME, check_signature
 
 if TYPE_CHECKING:
@@ -25,13 +26,22 @@ def version_directory(settings: HostSettings, digest: str) -> Path:
     return settings.versions / digest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Previous:
     """The version to go back to, and the request that switched away from it."""
 
     digest: str
     left_by: str
     python: str = ""  # the interpreter it was served with
+    workers: int = (
+        0  # its server processes, and requests that each took at once; 0: noted by an older version
+    )
+    batch: int = 0
+
+    @property
+    def scale(self) -> Scale:
+        """Return how it was served."""
+        return Scale(workers=self.workers, batch=self.batch)
 
 
 def read_previous(home: Path) -> Previous | None:
@@ -39,7 +49,11 @@ def read_previous(home: Path) -> Previous | None:
     try:
         fields = Fields.parse((home / "previous.json").read_bytes(), "previous.json")
         return Previous(
-            fields.text("digest", SHA256_HEX), fields.text("left_by"), fields.optional_text("python")
+            digest=fields.text("digest", SHA256_HEX),
+            left_by=fields.text("left_by"),
+            python=fields.optional_text("python"),
+            workers=int(fields.optional_number("workers") or 0),
+            batch=int(fields.optional_number("batch") or 0),
         )
     except (FileNotFoundError, BadRequest):
         return None

@@ -2,17 +2,24 @@ from __future__ import annotations
 
 import dataclasses
 from contextlib import closing
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from artifacts.archive import open_verified
 from artifacts.errors import BadRequest
+from artifacts.serve import rollback
+from artifacts.serve.current import Current, switch_current
+from artifacts.serve.requests import RollbackRequest
 from artifacts.serve.scale import Scale, batch_limit, decide
 from artifacts.serve.traffic import Traffic, read_traffic
+from artifacts.serve.versions import Previous, note_previous, read_previous
 from artifacts.specs import parse_specs
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from artifacts.compile.request import CompileResult
     from artifacts.manifest import Manifest
 
@@ -56,3 +63,28 @@ mosec_service_remaining_task 4
 """
     assert read_traffic(metrics) == Traffic(requests=100, refused=5, errors=5, waiting=4)
     assert read_traffic("") == Traffic(requests=0, refused=0, errors=0, waiting=0)
+
+
+def test_a_version_from_before_is_served_again_with_the_workers_and_the_batch_it_had(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranged = dataclasses.replace(manifest, inputs=parse_specs(("x=float32[1..8,4]",)))
+    served: list[Scale] = []
+
+    def serve(_host: object, _manifest: object, scale: Scale, *_: object) -> Current:
+        served.append(scale)
+        return running
+
+    monkeypatch.setattr(rollback, "verify_version", lambda *_: ranged)
+    monkeypatch.setattr(rollback, "serve_version", serve)
+    running = Current(digest="b" * 64, port=8080, address="127.0.0.1", workers=4, batch=8)
+    switch_current(tmp_path, running)
+    host = SimpleNamespace(settings=SimpleNamespace(home=tmp_path), progress=lambda _: None)
+    for kept in (
+        Previous(digest="a" * 64, left_by="x", workers=2, batch=1),
+        Previous(digest="a" * 64, left_by="x"),  # of a tool that did not note them
+    ):
+        note_previous(tmp_path, kept)
+        assert read_previous(tmp_path) == kept
+        rollback.roll_back(host, RollbackRequest(id="back"))  # type: ignore[arg-type]
+    assert served == [Scale(workers=2, batch=1), Scale(workers=4, batch=8)]
