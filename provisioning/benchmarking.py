@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 INVOKE_TIMEOUT_S = 120
 # On top of the protocol's own longest duration: building payloads, searching, uploading the samples.
 BENCHMARK_ALLOWANCE_S = 300
+# Of a sweep: 1, 2, 4 up to 128 at once, and up to 192 workers.
+MOST_TRIALS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +37,20 @@ class Measured:
     served: dict[str, Any]  # what was measured: its name, lane, digest, stand_in
     measurement: dict[str, Any]
     samples: bytes
+    sweep: tuple[
+        Mapping[str, Any], ...
+    ] = ()  # workers, batch, rps and the reason of each scale that was tried
 
 
-def benchmark(calls: HostCalls, accelerator: str, protocol: Protocol) -> tuple[Measured, ...]:
-    """Measure every host of the accelerator; raise `HostFailed` when one could not be measured."""
-    request = BenchmarkRequest(id=uuid.uuid4().hex, protocol=protocol.to_json())
-    timeout_s = int(longest_s(protocol)) + BENCHMARK_ALLOWANCE_S
+def benchmark(
+    calls: HostCalls, accelerator: str, protocol: Protocol, *, sweep: bool = False
+) -> tuple[Measured, ...]:
+    """Measure every host of the accelerator; raise `HostFailed` when one could not be measured.
+
+    With `sweep`, each host is measured at several scales, and serves at its best one from then on.
+    """
+    request = BenchmarkRequest(id=uuid.uuid4().hex, protocol=protocol.to_json(), sweep=sweep)
+    timeout_s = (int(longest_s(protocol)) + BENCHMARK_ALLOWANCE_S) * (MOST_TRIALS if sweep else 1)
     operation = Operation(name="benchmark", request=request, timeout_s=timeout_s)
     responses = operate(calls, accelerator, operation)
     return tuple(
@@ -48,6 +58,7 @@ def benchmark(calls: HostCalls, accelerator: str, protocol: Protocol) -> tuple[M
             instance_id=instance_id,
             served=response["served"],
             measurement=response["measurement"],
+            sweep=tuple(response["sweep"]),
             samples=calls.aws.s3.get_object(
                 calls.deployment.bucket, f"results/{request.id}/{instance_id}.samples.json.gz"
             ),

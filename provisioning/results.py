@@ -10,10 +10,12 @@ from artifacts.errors import BadRequest
 from artifacts.measure.measurement import Measurement
 from artifacts.measure.results import Results, TargetResult, load, save
 from artifacts.targets import Family, find
+from provisioning.scales import Scales
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+    from typing import Any
 
     from artifacts.measure.protocol import Protocol
     from provisioning.benchmarking import Measured
@@ -75,14 +77,26 @@ def measurements(measured: Sequence[Measured]) -> tuple[Measurement, ...]:
     return tuple(Measurement.from_json(each.measurement) for each in measured)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What was measured: the document, its file, and what a sweep tried before on the first host."""
+
+    results: Results
+    path: Path
+    served: Mapping[str, Any]
+    sweep: tuple[Mapping[str, Any], ...]
+
+
 def measure_served(
-    calls: HostCalls, accelerator: str, protocol: Protocol, work_dir: Path
-) -> tuple[Results, Path]:
-    """Measure what a deployment's hosts serve and keep it; return the document and its path."""
+    calls: HostCalls, accelerator: str, protocol: Protocol, work_dir: Path, *, sweep: bool = False
+) -> Kept:
+    """Measure what a deployment's hosts serve and keep it, and after a sweep the scale for the next ship."""
     from provisioning.benchmarking import benchmark
 
-    measured = benchmark(calls, accelerator, protocol)
+    measured = benchmark(calls, accelerator, protocol, sweep=sweep)
     served = measured[0].served
+    if sweep:
+        Scales(work_dir, emulated=calls.emulated).note(accelerator, served)
     target = find(accelerator)
     host = calls.deployment.hosts_of(accelerator)[0]
     folder = ResultsFolder(
@@ -104,7 +118,7 @@ def measure_served(
         samples=folder.sample_names(accelerator, measured),
     )
     path = folder.keep(result, measured)
-    return folder.document([result]), path
+    return Kept(results=folder.document([result]), path=path, served=served, sweep=measured[0].sweep)
 
 
 def merge(documents: Sequence[Results]) -> Results:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from artifacts.manifest import Manifest
+    from artifacts.measure.measurement import Measurement
 
 BENCHMARK_PAYLOADS = 8  # distinct inputs, so that no cache answers
 
@@ -73,18 +74,29 @@ def _invoke_body(host: Host, current: Current, body: dict[str, Any]) -> bytes:
 
 
 def benchmark(host: Host, request: BenchmarkRequest) -> dict[str, Any]:
-    """Measure the served model with raw bodies; the samples go to the bucket, compressed."""
+    """Measure the served model with raw bodies; the samples go to the bucket, compressed.
+
+    After a sweep, what is told is of the scale that is served from then on.
+    """
     from artifacts.measure.campaign import measure
     from artifacts.measure.protocol import Protocol
     from artifacts.measure.results import pack_samples
+    from artifacts.serve.sweeping import best, sweep_served
 
-    current = require_current(host.settings.home)
-    manifest = served_manifest(host.settings, current)
+    manifest = served_manifest(host.settings, require_current(host.settings.home))
     protocol = Protocol.from_json(request.protocol)
     payloads = _payloads(manifest, protocol.seed)
-    measurement = measure(host.client(current.port).url, payloads, SAFETENSORS_TYPE, protocol, host.progress)
+
+    def measured() -> Measurement:
+        port = require_current(host.settings.home).port
+        return measure(host.client(port).url, payloads, SAFETENSORS_TYPE, protocol, host.progress)
+
+    trials = sweep_served(host, request.id, measured) if request.sweep else []
+    chosen = best(trials) if trials else None
+    measurement = (chosen.measurement if chosen else None) or measured()
     samples = f"results/{request.id}/{host.settings.instance_id}.samples.json.gz"
     host.storage.put(samples, pack_samples(measurement))
+    current = require_current(host.settings.home)
     return {
         "served": {
             "digest": current.digest,
@@ -97,6 +109,7 @@ def benchmark(host: Host, request: BenchmarkRequest) -> dict[str, Any]:
         "payload_bytes": len(payloads[0]),
         "measurement": measurement.to_json(),
         "samples_key": samples,
+        "sweep": [trial.as_document() for trial in trials],
     }
 
 

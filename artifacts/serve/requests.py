@@ -112,10 +112,12 @@ class BenchmarkRequest(Request):
 
     operation: ClassVar[Operation] = Operation.BENCHMARK
     protocol: dict[str, Any]
+    sweep: bool = False  # at several numbers of workers and requests at once; the best is served from then on
 
     def as_document(self) -> dict[str, Any]:
         """Return the request as JSON members."""
-        return {"operation": self.operation.value, "id": self.id, "protocol": self.protocol}
+        members = {"protocol": self.protocol, "sweep": self.sweep}
+        return {"operation": self.operation.value, "id": self.id, **members}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +220,8 @@ def _read(operation: Operation, fields: Fields) -> AnyRequest:
     if operation is Operation.INVOKE:
         return InvokeRequest(id=identifier, body=fields.mapping("body"))
     if operation is Operation.BENCHMARK:
-        return BenchmarkRequest(id=identifier, protocol=fields.mapping("protocol"))
+        protocol, sweep = fields.mapping("protocol"), fields.boolean("sweep")
+        return BenchmarkRequest(id=identifier, protocol=protocol, sweep=sweep)
     if operation is Operation.ROLLBACK:
         undoing = fields.text("undoing", _IDENTIFIER_OR_NONE)
         return RollbackRequest(id=identifier, undoing=undoing, signer=_signer(fields))

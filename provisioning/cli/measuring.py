@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from provisioning.config import BenchmarkConfig
     from provisioning.pricing import EndpointCharge
     from provisioning.ranking import Ranking, Row
+    from provisioning.results import Kept
     from stacks.closure import Need
 
 RESULTS = click.Path(path_type=Path, dir_okay=False)
@@ -37,15 +38,20 @@ EMULATED_BANNER = (
 @click.option("--percentile", type=click.FloatRange(50, 99.9), help="Percentile of the limit.  [default: 99]")
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Only this rate, in requests/s.")
 @click.option("--duration", type=click.FloatRange(min=0, min_open=True), help="Seconds per open-loop point.")
+@click.option("--sweep", is_flag=True, help="Find the workers and batch to serve with, and use them.")
 @shared_options
-def benchmark(context: Context, *, accelerator: str | None, **wanted: Any) -> None:
+def benchmark(context: Context, *, accelerator: str | None, sweep: bool, **wanted: Any) -> None:
     """Measure what is served: latency under Poisson load, and the highest rate within the limit.
 
     The result goes to build/amazonei/NAME/results/, the raw samples beside it.
 
+    With --sweep, a host is measured with several numbers of requests at once and of server processes. It
+    serves with the best from then on, and so does the next ship of the model from here.
+
     \b
-    Example:
+    Examples:
       amazonei benchmark --slo-ms 20 --percentile 99 --mode standard
+      amazonei benchmark --sweep --slo-ms 20
     """
     from provisioning.results import measure_served
 
@@ -53,10 +59,31 @@ def benchmark(context: Context, *, accelerator: str | None, **wanted: Any) -> No
     calls = open_hosts(context)
     chosen = calls.deployment.choose(accelerator)
     with context.console.activity(f"measuring {chosen}"):
-        results, path = measure_served(calls, chosen, protocol, context.settings.work_dir)
-    context.console.say(f"results: {path}")
-    document = results.to_json() | {"path": str(path)}
-    context.console.answer(document, lambda: measured_text(context.console, results))
+        kept = measure_served(calls, chosen, protocol, context.settings.work_dir, sweep=sweep)
+    context.console.say(f"results: {kept.path}")
+    document = (
+        kept.results.to_json() | {"path": str(kept.path)} | ({"sweep": list(kept.sweep)} if sweep else {})
+    )
+    context.console.answer(
+        document, lambda: _sweep_text(context.console, kept) + measured_text(context.console, kept.results)
+    )
+
+
+def _sweep_text(console: Console, kept: Kept) -> str:
+    """Return what each scale sustained, and which one is served now; nothing without a sweep."""
+    if not kept.sweep:
+        return ""
+    rows = [
+        (
+            str(trial["workers"]),
+            str(trial["batch"]),
+            f"{trial['rps']:.1f}" if trial["rps"] else trial["reason"],
+        )
+        for trial in kept.sweep
+    ]
+    table = console.table(("workers", "at once", "sustained/s"), rows)
+    served = kept.served
+    return f"{table}\nServed from now on: {served['workers']} workers, {served['batch']} at once.\n\n"
 
 
 def _measuring(context: Context, wanted: dict[str, Any]) -> BenchmarkConfig:

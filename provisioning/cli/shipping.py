@@ -37,10 +37,14 @@ PLACES = click.Choice(["ec2", "sagemaker"])
     help="Send what hosts install to serve, too.  [default: yes on AWS, no when emulated]",
 )
 @click.option(
-    "--workers", type=click.IntRange(min=1), help="Server processes on a host.  [default: one per vCPU]"
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Server processes on a host.  [default: what benchmark --sweep found, or one per vCPU]",
 )
 @click.option(
-    "--batch", type=click.IntRange(min=1), help="Requests at once.  [default: what the artifact takes]"
+    "--batch",
+    type=click.IntRange(min=1),
+    help="Requests at once.  [default: what benchmark --sweep found, or what the artifact takes]",
 )
 @click.option("--resend", is_flag=True, help="Send every piece again, whatever the bucket has.")
 @click.option("--to", type=PLACES, default="ec2", show_default=True, help="The hosts, or an endpoint.")
@@ -94,7 +98,7 @@ def ship(
     if wanted["to"] == "sagemaker":
         ship_to_endpoint(context, package, yes=wanted["yes"], dry_run=dry_run)
         return
-    scale = _scale(package, wanted["workers"], wanted["batch"])
+    scale = _scale(context, package, wanted["workers"], wanted["batch"])
     wheels = gather_wheels(context, package.accelerator, wanted=wanted["wheelhouse"])
     how = {"wave": wanted["wave"], "scale": scale, "resend": wanted["resend"]}
     _ship(context, package, wheels, how, dry_run=dry_run)
@@ -119,12 +123,21 @@ def _roll_back(context: Context, accelerator: str | None, signer: PublicKey | No
     context.console.answer(document | {"hosts": responses}, text)
 
 
-def _scale(package: Package, workers: int | None, batch: int | None) -> Scale:
-    """Return how to serve; raise `BadRequest` for more requests at once than the artifact takes."""
+def _scale(context: Context, package: Package, workers: int | None, batch: int | None) -> Scale:
+    """Return how to serve; raise `BadRequest` for more requests at once than the artifact takes.
+
+    What is not asked for is what a sweep found, if there was one; else the host decides.
+    """
     from artifacts.serve.scale import Scale, refuse_too_many
+    from provisioning.scales import Scales
 
     refuse_too_many(package.name, package.batch_limit, batch or 0)
-    return Scale(workers=workers or 0, batch=batch or 0)
+    found = Scales(context.settings.work_dir, emulated=context.settings.emulated).of(package)
+    if found is None or (workers and batch):
+        return Scale(workers=workers or 0, batch=batch or 0)
+    scale = Scale(workers=workers or found.workers, batch=batch or found.batch)
+    context.console.say(f"{scale.workers} workers, {scale.batch} at once: found by benchmark --sweep")
+    return scale
 
 
 def _ship(

@@ -42,6 +42,7 @@ SIGNER = public_part(ec.generate_private_key(ec.SECP256R1()))
         RollbackRequest(id="a", signer=SIGNER),
         InvokeRequest(id="a", body={"random": 3}),
         BenchmarkRequest(id="a", protocol={"mode": "quick"}),
+        BenchmarkRequest(id="a", protocol={"mode": "quick"}, sweep=True),
         StatusRequest(id="a"),
         StopRequest(id="a"),
         RollbackRequest(id="a"),
