@@ -145,12 +145,18 @@ def _missing(aws: Aws, tags: Mapping[str, str], count: int, deadline_s: float) -
 
 
 def run_on_hosts(
-    aws: Aws, command: HostCommand, *, on_progress: Callable[[str], None], clock: Clock
+    aws: Aws,
+    command: HostCommand,
+    *,
+    on_progress: Callable[[str], None],
+    on_host: Callable[[str, str], None],
+    clock: Clock,
 ) -> tuple[HostOutcome, ...]:
     """Run the command, sent once and by tag, on every host; return how its process ended on each.
 
-    A process that ended badly is an outcome, since its own words explain it best, and so are the hosts
-    that SSM then spared. Raises `CommandFailed` when nothing but SSM ended it, and `NotFound` without hosts.
+    `on_host` is called with a host and each new state of the command there. A process that ended badly is an
+    outcome, since its own words explain it best, and so are the hosts that SSM then spared. Raises
+    `CommandFailed` when nothing but SSM ended it, and `NotFound` without hosts.
     """
     count = len(aws.ec2.instances(dict(command.tags)))
     if not count:
@@ -160,7 +166,7 @@ def run_on_hosts(
         aws, command.tags, count, deadline_s=ONLINE_DEADLINE_S, on_progress=on_progress, clock=clock
     )
     command_id = aws.ssm.send_command(_request(command, len(hosts)))
-    _wait_for_end(_Wait(aws, command_id, hosts, on_progress), command, clock)
+    _wait_for_end(_Wait(aws, command_id, hosts, on_progress, on_host), command, clock)
     outcomes = _outcomes(aws, command_id, hosts)
     unfinished = [outcome for outcome in outcomes if not outcome.ended_by_itself]
     if unfinished and not any(outcome.status == "Failed" for outcome in outcomes):
@@ -185,12 +191,17 @@ class _Wait:
     """One command's state on the expected hosts, looked at again and again."""
 
     def __init__(
-        self, aws: Aws, command_id: str, hosts: Sequence[str], on_progress: Callable[[str], None]
+        self,
+        aws: Aws,
+        command_id: str,
+        hosts: Sequence[str],
+        on_progress: Callable[[str], None],
+        on_host: Callable[[str, str], None],
     ) -> None:
         self._ssm = aws.ssm
         self._command_id = command_id
         self._hosts = hosts
-        self._tell = on_progress
+        self._tell, self._tell_host = on_progress, on_host
         self._seen: dict[str, InvocationRecord] = {}
 
     def look(self) -> bool | None:
@@ -200,7 +211,7 @@ class _Wait:
         """
         for record in self._ssm.invocations(self._command_id):
             if self._seen.get(record.instance_id) != record:
-                self._tell(f"{record.instance_id}: {record.detail}")
+                self._tell_host(record.instance_id, record.detail)
             self._seen[record.instance_id] = record
         if not self.going:
             return True

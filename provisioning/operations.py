@@ -49,6 +49,14 @@ class HostCalls:
     clock: Clock
     say: Callable[[str], None]
     emulated: bool  # the hosts are emulated, and so is every figure measured on them
+    tell_host: Callable[[str, str], None] | None = None  # a host's new state; None: `say` is told
+
+    def host_is(self, host: str, state: str) -> None:
+        """Tell what the command does on a host."""
+        if self.tell_host is None:
+            self.say(f"{host}: {state}")
+        else:
+            self.tell_host(host, state)
 
 
 def operate(calls: HostCalls, accelerator: str, operation: Operation) -> Mapping[str, dict[str, Any]]:
@@ -73,7 +81,9 @@ def operate(calls: HostCalls, accelerator: str, operation: Operation) -> Mapping
         wave=operation.wave,
         max_errors=operation.max_errors,
     )
-    outcomes = run_on_hosts(calls.aws, command, on_progress=calls.say, clock=calls.clock)
+    outcomes = run_on_hosts(
+        calls.aws, command, on_progress=calls.say, on_host=calls.host_is, clock=calls.clock
+    )
     failed = [outcome for outcome in outcomes if not outcome.succeeded]
     if failed:
         raise _failure(calls, operation, outcomes)

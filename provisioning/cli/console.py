@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
+from provisioning.cli.board import host_lines
 from provisioning.settings import Output
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 PIPE_WIDTH = 220
 # The live line's spinner and the space after it; the last column stays free, or some terminals wrap.
 SPINNER_WIDTH = 3
+ROWS_LEFT_FREE = 3  # of the terminal's height: the live line, a message above it, the prompt
 GAP = 3  # columns between two cells of a table
 NARROWEST_PROSE = 16
 
@@ -49,6 +51,8 @@ class Console:
     clock: Callable[[], float] = time.monotonic
     _live: Status | None = None
     _title: str = ""
+    _latest: str = ""
+    _hosts: dict[str, str] = field(default_factory=dict)
 
     def say(self, text: str) -> None:
         """Write one message line to stderr, above the live line when there is one.
@@ -80,13 +84,34 @@ class Console:
         if self._live is None:
             self.say(f"  {text}")
         else:
-            self._live.update(self._line(f"{self._title}: {text}"))
+            self._latest = text
+            self._redraw()
 
-    def _line(self, text: str) -> Text:
-        """Return the text cut to what is left of the terminal's width beside the spinner."""
+    def host(self, host: str, state: str) -> None:
+        """Report what a host is doing; on a terminal each has a line of its own, which changes in place."""
+        if self._live is None:
+            self.detail(f"{host}: {state}")
+        else:
+            self._hosts[host] = state
+            self._redraw()
+
+    def _redraw(self) -> None:
+        """Show the activity, its latest detail, and below as many hosts as there is room for."""
         from rich.text import Text
 
-        line = Text(" ".join(text.split()))
+        if self._live is None:
+            return
+        first = f"{self._title}: {self._latest}" if self._latest else self._title
+        room = max(self._live.console.height - ROWS_LEFT_FREE, 1)
+        lines = [first, *(f"  {line}" for line in host_lines(self._hosts, room))]
+        self._live.update(Text("\n").join(map(self._line, lines)))
+
+    def _line(self, text: str) -> Text:
+        """Return the text with its blanks closed up, cut to the terminal's width beside the spinner."""
+        from rich.text import Text
+
+        indent = text[: len(text) - len(text.lstrip())]
+        line = Text(indent + " ".join(text.split()))
         if self._live is not None:
             line.truncate(max(self._live.console.width - SPINNER_WIDTH, 1), overflow="ellipsis")
         return line
@@ -107,8 +132,9 @@ class Console:
             return
         from rich.console import Console as RichConsole
 
-        self._live, self._title = RichConsole(file=self.err).status(""), title
-        self._live.update(self._line(title))
+        self._live, self._title, self._latest = RichConsole(file=self.err).status(""), title, ""
+        self._hosts.clear()
+        self._redraw()
         try:
             with self._live:
                 yield

@@ -8,6 +8,7 @@ import click
 
 from provisioning.cli.deployment_options import deployment_options
 from provisioning.cli.interruption import resumable
+from provisioning.cli.keeping import bring_artifacts_home
 from provisioning.cli.options import Context, require_region, shared_options
 from provisioning.cli.session import open_aws, open_hosts
 
@@ -175,15 +176,19 @@ def _host_states(context: Context) -> tuple[HostState, ...]:
 @click.command(short_help="Remove everything, then ask AWS again.")
 @click.option("--dry-run", is_flag=True, help="Show what would be removed; remove nothing.")
 @click.option("--yes", is_flag=True, help="Remove without the question.")
+@click.option(
+    "--keep-artifacts", is_flag=True, help="Bring what was shipped to build/amazonei/NAME/kept first."
+)
 @shared_options
-def teardown(context: Context, *, dry_run: bool, yes: bool) -> int:
+def teardown(context: Context, *, dry_run: bool, yes: bool, keep_artifacts: bool) -> int:
     """Remove everything of the deployment, then ask AWS again; exit 0 only when nothing is left."""
     from provisioning import teardown as core
     from provisioning.waiting import SystemClock
 
     aws = open_aws(context)
     name = context.settings.name
-    steps = core.plan_teardown(core.observe(aws, name))
+    observed = core.observe(aws, name)
+    steps = core.plan_teardown(observed)
     text = "\n".join(f"  {number}. {core.describe(step)}" for number, step in enumerate(steps, start=1))
     if dry_run:
         document = {"deployment": name, "steps": [core.describe(step) for step in steps]}
@@ -191,6 +196,8 @@ def teardown(context: Context, *, dry_run: bool, yes: bool) -> int:
         return 0
     if steps:
         accept(context, f"Teardown of {name}:\n{text}", yes=yes)
+    if keep_artifacts:
+        bring_artifacts_home(context, aws, observed)
     clock = SystemClock()
     left: tuple[Leftover, ...] = ()
     with resumable(context.settings, f"tearing {name} down"):

@@ -63,5 +63,6 @@ def host_calls(context: Context, aws: Aws, deployment: Deployment) -> HostCalls:
         deployment=deployment,
         clock=SystemClock(),
         say=context.console.detail,
+        tell_host=context.console.host,
         emulated=context.settings.emulated,
     )

@@ -29,7 +29,12 @@ def wait(
     world: DeclaredAws, count: int, lines: list[str], clock: StillClock | None = None
 ) -> tuple[str, ...]:
     return wait_for_hosts(
-        world.aws, TAGS, count, deadline_s=60, on_progress=lines.append, clock=clock or StillClock()
+        world.aws,
+        TAGS,
+        count,
+        deadline_s=60,
+        on_progress=lines.append,
+        clock=clock or StillClock(),
     )
 
 
@@ -66,7 +71,13 @@ def test_each_change_of_state_is_told_once_and_outcomes_come_back(world: Declare
     world.ec2.declare_host("i-1", TAGS)
     world.ssm.declare_agent("i-1", "unlisted", "Pending", "InProgress", "InProgress", "Success", stdout="{}")
     lines: list[str] = []
-    (outcome,) = run_on_hosts(world.aws, COMMAND, on_progress=lines.append, clock=StillClock())
+    (outcome,) = run_on_hosts(
+        world.aws,
+        COMMAND,
+        on_progress=lines.append,
+        on_host=lambda host, state: lines.append(f"{host}: {state}"),
+        clock=StillClock(),
+    )
     assert (outcome.instance_id, outcome.succeeded, outcome.output) == ("i-1", True, "{}")
     assert lines == ["i-1 can take commands", "i-1: Pending", "i-1: InProgress", "i-1: Success"]
     (request,) = world.ssm.sent
@@ -76,7 +87,13 @@ def test_each_change_of_state_is_told_once_and_outcomes_come_back(world: Declare
 def test_a_process_that_ended_badly_is_an_outcome_with_its_words(world: DeclaredAws) -> None:
     world.ec2.declare_host("i-1", TAGS)
     world.ssm.declare_agent("i-1", "Failed", code=4, stderr="no such model")
-    (outcome,) = run_on_hosts(world.aws, COMMAND, on_progress=lambda _line: None, clock=StillClock())
+    (outcome,) = run_on_hosts(
+        world.aws,
+        COMMAND,
+        on_progress=lambda _line: None,
+        on_host=lambda _host, _state: None,
+        clock=StillClock(),
+    )
     assert (outcome.succeeded, outcome.response_code, outcome.stderr) == (False, 4, "no such model")
 
 
@@ -90,7 +107,13 @@ def test_a_command_that_did_not_end_by_itself_fails_with_all_outcomes(
     stderr = "\n".join(f"line {number}" for number in range(40))
     world.ssm.declare_agent("i-2", detail, stderr=stderr)
     with pytest.raises(CommandFailed) as caught:
-        run_on_hosts(world.aws, COMMAND, on_progress=lambda _line: None, clock=StillClock())
+        run_on_hosts(
+            world.aws,
+            COMMAND,
+            on_progress=lambda _line: None,
+            on_host=lambda _host, _state: None,
+            clock=StillClock(),
+        )
     first, *tail = caught.value.message.splitlines()
     assert first == f"The command ended {detail} on i-2."
     assert tail == [f"line {number}" for number in range(25, 40)]
@@ -102,7 +125,13 @@ def test_past_both_timeouts_and_a_minute_the_command_is_cancelled(world: Declare
     world.ssm.declare_agent("i-1", "InProgress")
     clock = StillClock()
     with pytest.raises(CommandFailed, match="had not ended after 480 s on i-1; it was cancelled"):
-        run_on_hosts(world.aws, COMMAND, on_progress=lambda _line: None, clock=clock)
+        run_on_hosts(
+            world.aws,
+            COMMAND,
+            on_progress=lambda _line: None,
+            on_host=lambda _host, _state: None,
+            clock=clock,
+        )
     assert clock.now - 1000 == 120 + 300 + 60
     assert world.ssm.cancelled == ["command-1"]
 
@@ -112,7 +141,13 @@ def test_a_fleet_of_any_size_gets_one_command_and_is_asked_page_by_page(
     world: DeclaredAws, hosts: int, pages: int
 ) -> None:
     names = declare_fleet(world, hosts)
-    outcomes = run_on_hosts(world.aws, COMMAND, on_progress=lambda _line: None, clock=StillClock())
+    outcomes = run_on_hosts(
+        world.aws,
+        COMMAND,
+        on_progress=lambda _line: None,
+        on_host=lambda _host, _state: None,
+        clock=StillClock(),
+    )
     assert [outcome.instance_id for outcome in outcomes] == names
     assert Counter(world.ssm.calls) == {
         "DescribeInstanceInformation": pages,
@@ -131,7 +166,13 @@ def declare_fleet(world: DeclaredAws, hosts: int, *walk: str) -> list[str]:
 
 def test_many_failures_are_explained_by_a_few_whole_outputs(world: DeclaredAws) -> None:
     declare_fleet(world, 120, "Failed")
-    outcomes = run_on_hosts(world.aws, COMMAND, on_progress=lambda _line: None, clock=StillClock())
+    outcomes = run_on_hosts(
+        world.aws,
+        COMMAND,
+        on_progress=lambda _line: None,
+        on_host=lambda _host, _state: None,
+        clock=StillClock(),
+    )
     assert len(outcomes) == 120
     assert Counter(world.ssm.calls)["GetCommandInvocation"] == 3
 
@@ -141,7 +182,13 @@ def test_hosts_that_are_listed_late_are_waited_for(world: DeclaredAws) -> None:
     world.ec2.declare_host("i-late", TAGS)
     world.ssm.declare_agent("i-late", "unlisted", "unlisted", "InProgress", "Success")
     lines: list[str] = []
-    outcomes = run_on_hosts(world.aws, COMMAND, on_progress=lines.append, clock=StillClock())
+    outcomes = run_on_hosts(
+        world.aws,
+        COMMAND,
+        on_progress=lines.append,
+        on_host=lambda host, state: lines.append(f"{host}: {state}"),
+        clock=StillClock(),
+    )
     assert [outcome.status for outcome in outcomes] == ["Success"] * 3
     assert lines[-2:] == ["i-late: InProgress", "i-late: Success"]
 
@@ -151,7 +198,13 @@ def test_hosts_whose_turn_never_came_are_not_waited_for(world: DeclaredAws) -> N
     world.ec2.declare_host("i-later", TAGS)
     world.ssm.declare_agent("i-later", "unlisted")
     world.ssm.state = CommandRecord(status="Failed", detail="Failed")
-    outcomes = run_on_hosts(world.aws, COMMAND, on_progress=lambda _line: None, clock=StillClock())
+    outcomes = run_on_hosts(
+        world.aws,
+        COMMAND,
+        on_progress=lambda _line: None,
+        on_host=lambda _host, _state: None,
+        clock=StillClock(),
+    )
     assert [(outcome.instance_id, outcome.status) for outcome in outcomes] == [
         ("i-000", "Failed"),
         ("i-later", "Unsent"),
@@ -164,7 +217,13 @@ def test_later_waves_get_the_time_that_earlier_ones_may_take(
 ) -> None:
     declare_fleet(world, 60)
     command = dataclasses.replace(COMMAND, wave=wave, max_errors="0")
-    run_on_hosts(world.aws, command, on_progress=lambda _line: None, clock=StillClock())
+    run_on_hosts(
+        world.aws,
+        command,
+        on_progress=lambda _line: None,
+        on_host=lambda _host, _state: None,
+        clock=StillClock(),
+    )
     (request,) = world.ssm.sent
     assert (request.max_concurrency, request.max_errors) == (concurrency, "0")
     assert request.delivery_timeout_s == delivery_s
@@ -172,5 +231,11 @@ def test_later_waves_get_the_time_that_earlier_ones_may_take(
 
 def test_a_command_for_no_host_is_not_sent(world: DeclaredAws) -> None:
     with pytest.raises(NotFound, match=r"amazonei:accelerator=c7i\.xlarge in us-west-2"):
-        run_on_hosts(world.aws, COMMAND, on_progress=lambda _line: None, clock=StillClock())
+        run_on_hosts(
+            world.aws,
+            COMMAND,
+            on_progress=lambda _line: None,
+            on_host=lambda _host, _state: None,
+            clock=StillClock(),
+        )
     assert world.ssm.sent == []

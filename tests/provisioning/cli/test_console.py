@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import re
 from typing import TYPE_CHECKING, TextIO
 
 import pytest
@@ -135,3 +136,64 @@ def test_a_real_terminal_gets_one_line_per_activity_at_the_end() -> None:
     assert "once" in said
     assert said.count("asking: done in") == 1
     assert said.rpartition("\x1b[2K")[2].startswith("asking: done in")  # the live line was cleared
+
+
+def test_in_a_pipe_a_host_is_a_line_for_each_state() -> None:
+    shown = console()
+    with shown.activity("shipping"):
+        shown.host("i-1", "InProgress")
+        shown.host("i-1", "Success")
+    assert written(shown.err).splitlines()[1:3] == ["  i-1: InProgress", "  i-1: Success"]
+
+
+def live_text(shown: Console) -> str:
+    assert shown._live is not None
+    return str(shown._live.status)
+
+
+def test_on_a_terminal_each_host_has_a_line_that_changes_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setenv("TERM", "xterm")
+    shown = Console(out=Terminal(), err=Terminal())
+    with shown.activity("shipping net.aei"):
+        shown.detail("installing")
+        for host, state in (("i-1", "Pending"), ("i-2", "Pending"), ("i-1", "InProgress and wordy about it")):
+            shown.host(host, state)
+        assert live_text(shown).splitlines() == [
+            "shipping net.aei: installi…",
+            "  i-1 InProgress and wordy…",
+            "  i-2 Pending",
+        ]
+    with shown.activity("asking"):
+        assert live_text(shown) == "asking"  # hosts of before are not this activity's
+
+
+def test_a_fleet_that_does_not_fit_shows_who_is_not_done_and_counts_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "7")
+    monkeypatch.setenv("TERM", "xterm")
+    shown = Console(out=Terminal(), err=Terminal())
+    with shown.activity("shipping"):
+        for number in range(500):
+            shown.host(f"i-{number:03}", "Success" if number < 480 else "InProgress")
+        shown.host("i-490", "Failed")
+        lines = live_text(shown).splitlines()
+    assert lines == [
+        "shipping",
+        "  i-490 Failed",
+        "  i-480 InProgress",
+        "  i-481 InProgress",
+        "  500 hosts: 480 Success, 19 InProgress, 1 Failed",
+    ]
+
+
+def test_no_color_means_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    shown = Console(out=Terminal(), err=Terminal())
+    with shown.activity("shipping"):
+        shown.host("i-1", "Pending")
+    assert "Pending" in written(shown.err)
+    assert not re.search(r"\x1b\[[0-9;]*[1-9][0-9;]*m", written(shown.err))
