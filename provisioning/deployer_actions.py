@@ -104,6 +104,7 @@ GUARD_RESOURCES: Mapping[str, tuple[str, ...]] = {
 HANDLERS = ("create", "read", "update", "delete")
 # CloudFormation's schemas name what a type can need at most; these are for what no template of ours has.
 NOT_USED = (
+    *("lambda:*", "firehose:*", "s3:REST.*"),  # one schema for all that can be scaled, or take logs
     *("vpc-lattice:*", "vpce:*", "managed-fleets:*", "elasticloadbalancing:*", "cloudwatch:*", "s3tables:*"),
     *("autoscaling:Attach*", "autoscaling:Detach*", "autoscaling:*InstanceRefresh", "autoscaling:*Hook"),
     *("autoscaling:*Processes", "autoscaling:*Metrics*", "autoscaling:*NotificationConfiguration"),

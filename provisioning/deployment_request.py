@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from artifacts.errors import BadRequest
-from stacks.settings import DEFAULT_ACCELERATOR, parse_deployment, table
+from stacks.settings import default_targets, parse_deployment, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ def _targets(document: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[dic
     if wanted.get("accelerators"):
         rows = [{"accelerator": accelerator} for accelerator in wanted["accelerators"]]
     else:
-        rows = document.get("targets") or [{"accelerator": DEFAULT_ACCELERATOR}]
+        rows = document.get("targets") or default_targets(document)
     return [_row(row, wanted) for row in rows]
 
 

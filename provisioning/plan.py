@@ -81,6 +81,8 @@ def describe(step: Step) -> str:
 
 def describe_network(plan: SetupPlan) -> str:
     """Return the lines that say why there are endpoints, and what a NAT gateway would cost instead."""
+    if not plan.endpoints:
+        return "Private endpoints: none; what SageMaker runs reads from S3 through its free gateway."
     lines = [
         f"  {endpoint.service}{'' if endpoint.is_new else ' (is there)'}: {endpoint.reason}"
         for endpoint in plan.endpoints
@@ -91,6 +93,15 @@ def describe_network(plan: SetupPlan) -> str:
         nat = f"would cost ${plan.nat_gateway.hourly:.4f} per hour, and open a way to the internet"
     return "\n".join(
         ["Private endpoints:", *lines, f"  ${charged:.4f} per hour; a NAT gateway instead {nat}."]
+    )
+
+
+def describe_served(spec: DeploymentSpec) -> str:
+    """Return what SageMaker will serve: an endpoint is made, and billed, with the model it serves."""
+    return "".join(
+        f"An endpoint on {endpoint.accelerator} comes with its model, after a plan and a price of its own: "
+        "amazonei ship FILE --to sagemaker\n"
+        for endpoint in spec.endpoints
     )
 
 

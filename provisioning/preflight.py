@@ -49,15 +49,25 @@ class Placement:
 
 def observe(aws: Aws, spec: DeploymentSpec, network: ObservedNetwork | None = None) -> Observed:
     """Ask AWS what the spec needs to know; only describe and get calls."""
-    types = sorted({host.instance_type for host in spec.hosts})
     return Observed(
         account=aws.sts.caller_identity().account,
-        offerings=aws.ec2.instance_type_zones(types),
+        offerings=aws.ec2.instance_type_zones(sorted(_types(spec))),
         images={host.image_parameter: _image(aws, host.image_parameter) for host in spec.hosts},
         s3_prefix_list=aws.ec2.s3_prefix_list_id(),
         network=network or observe_network(aws, spec),
         has_key=spec.key_name is None or aws.ec2.has_key_pair(spec.key_name),
     )
+
+
+def _types(spec: DeploymentSpec) -> set[str]:
+    """Return the EC2 types whose zones decide where subnets go.
+
+    SageMaker does not say which zones it offers a type in; without hosts EC2's are the best guess.
+    """
+    hosts = {host.instance_type for host in spec.hosts}
+    endpoints = {endpoint.instance_type for endpoint in spec.endpoints}
+    notebooks = {notebook.instance_type for notebook in spec.notebooks}
+    return hosts or {name.removeprefix("ml.") for name in endpoints | notebooks}
 
 
 def _image(aws: Aws, parameter: str) -> ImageRecord | None:
@@ -136,10 +146,10 @@ def _judge_zones(spec: DeploymentSpec, observed: Observed) -> Iterator[Finding]:
         return
     if len(offered) < len(spec.hosts):
         return
-    if _zone_pair(spec.hosts, observed.offerings) is None:
+    if _zone_pair(_types(spec), observed.offerings) is None:
         where = "; ".join(
-            f"{host.accelerator} in {', '.join(observed.offerings[host.instance_type])}"
-            for host in spec.hosts
+            f"{name} in {', '.join(observed.offerings.get(name, ())) or 'none'}"
+            for name in sorted(_types(spec))
         )
         yield Finding(
             level=Level.ERROR,
@@ -172,7 +182,7 @@ def place(spec: DeploymentSpec, observed: Observed) -> Placement:
         zones = [subnet.zone for subnet in observed.network.subnets]
         first, second = zones[0], zones[min(1, len(zones) - 1)]
     else:
-        pair = _zone_pair(spec.hosts, observed.offerings)
+        pair = _zone_pair(_types(spec), observed.offerings)
         if pair is None:
             raise BadRequest("No two zones offer all accelerators.", "Make separate deployments with --name.")
         first, second = pair
@@ -189,9 +199,9 @@ def _zone_choice(host: HostSpec, first: str, second: str, offering: tuple[str, .
     return "first" if first in offering else "second"
 
 
-def _zone_pair(hosts: Iterable[HostSpec], offerings: Mapping[str, tuple[str, ...]]) -> tuple[str, str] | None:
-    """Return the first pair of zones, by name, in which each host's type is offered at least once."""
-    needs = [set(offerings[host.instance_type]) for host in hosts]
+def _zone_pair(types: Iterable[str], offerings: Mapping[str, tuple[str, ...]]) -> tuple[str, str] | None:
+    """Return the first pair of zones, by name, in which each type is offered at least once."""
+    needs = [set(offerings.get(name, ())) for name in types]
     zones = sorted(set().union(*needs))
     pairs = (pair for pair in combinations(zones, 2) if all(need & set(pair) for need in needs))
     # The zone that most types share goes first, so that hosts land in few zones.

@@ -49,7 +49,12 @@ ELASTIC_INFERENCE_NEEDS = (
 
 
 def needs(spec: DeploymentSpec) -> tuple[Need, ...]:
-    """Return every service that the hosts of a deployment reach through an interface endpoint."""
+    """Return every service that the hosts of a deployment reach through an interface endpoint.
+
+    What SageMaker runs reads from S3 through the gateway and is asked through SageMaker's own API.
+    """
+    if not spec.hosts:
+        return ()
     if any(host.elastic_inference for host in spec.hosts):
         return (*AGENT_NEEDS, *ELASTIC_INFERENCE_NEEDS)
     return AGENT_NEEDS

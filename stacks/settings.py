@@ -157,8 +157,14 @@ def _identity(document: Mapping[str, object]) -> IdentitySpec:
     )
 
 
+def default_targets(document: Mapping[str, object]) -> list[dict[str, object]]:
+    """Return the targets of a document that names none: nothing where SageMaker serves."""
+    is_hosted = document.get("endpoints") or document.get("notebooks")
+    return [] if is_hosted else [{"accelerator": DEFAULT_ACCELERATOR}]
+
+
 def _hosts(document: Mapping[str, object]) -> tuple[HostSpec, ...]:
-    rows = document.get("targets", [{"accelerator": DEFAULT_ACCELERATOR}])
+    rows = document.get("targets", default_targets(document))
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
         raise BadRequest("'targets' is not a list of tables.", "Write [[targets]] above each accelerator.")
     return tuple(_host(row) for row in rows)

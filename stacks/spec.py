@@ -175,7 +175,7 @@ class BudgetSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentSpec:
-    """A named deployment: one network, one bucket, and hosts for each accelerator."""
+    """A named deployment: one network, one bucket, hosts for each accelerator, and what SageMaker runs."""
 
     name: str
     region: str
@@ -194,7 +194,7 @@ class DeploymentSpec:
     def __post_init__(self) -> None:
         check_name(self.name)
         check_region(self.region)
-        if not self.hosts:
+        if not (self.hosts or self.endpoints or self.notebooks):
             raise BadRequest("A deployment needs at least one accelerator.", "Pass --accelerator.")
         self._check_access()
         names = [host.accelerator for host in self.hosts]

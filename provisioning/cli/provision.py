@@ -63,7 +63,8 @@ def setup(context: Context, *, dry_run: bool, yes: bool, allow_retired: bool, **
         "changed": deployed.changed,
         "outputs": dict(deployed.outputs),
     }
-    ready = f"{spec.name} is ready: {', '.join(h.accelerator for h in spec.hosts)} in {spec.region}."
+    hosts = ", ".join(host.accelerator for host in spec.hosts) or "no hosts"
+    ready = f"{spec.name} is ready: {hosts} in {spec.region}."
     ready += "" if deployed.changed else " It was so already: nothing was changed."
     next_line = f"Remove everything with: {context.settings.command('teardown')}"
     context.console.answer(document, f"{ready}\n{next_line}")
@@ -109,7 +110,7 @@ def make_plan(context: Context, spec: DeploymentSpec) -> tuple[SetupPlan, Aws]:
 
 def plan_text(console: Console, plan: SetupPlan) -> str:
     """Return the plan as a person reads it before accepting."""
-    from provisioning.plan import describe, describe_network
+    from provisioning.plan import describe, describe_network, describe_served
 
     rows = [
         (
@@ -122,10 +123,11 @@ def plan_text(console: Console, plan: SetupPlan) -> str:
         for item in plan.items
     ]
     table = console.table(("item", "quantity", "$ each", "$/h", "price basis"), rows, to_stderr=True)
+    priced = f"{table}\n\n" if rows else ""
     steps = "\n".join(f"  {number}. {describe(step)}" for number, step in enumerate(plan.steps, start=1))
     return (
-        f"Plan for {plan.spec.name} in {plan.spec.region}:\n{steps}\n\n{table}\n\n"
-        f"{describe_network(plan)}\n"
+        f"Plan for {plan.spec.name} in {plan.spec.region}:\n{steps}\n\n{priced}"
+        f"{describe_network(plan)}\n{describe_served(plan.spec)}"
         f"Total: ${plan.hourly:.4f} per hour, until {plan.expires_at} at the latest for the hosts."
     )
 

@@ -7,6 +7,7 @@ import pytest
 from artifacts.errors import BadRequest, TargetRetired
 from artifacts.targets import find, refuse_retired
 from provisioning.deployment_request import deployment_spec
+from stacks.closure import needs
 
 VPC = {"vpc_id": "vpc-0a1b2c3d", "subnet_ids": ["subnet-0b2c3d4e"]}
 
@@ -69,3 +70,10 @@ def test_a_retired_accelerator_is_refused_with_its_successors() -> None:
     assert "2024" in caught.value.message
     assert "https://" in caught.value.message
     assert "inf2.xlarge" in caught.value.hint
+
+
+def test_a_file_that_names_only_endpoints_gets_no_hosts_and_no_interface_endpoints() -> None:
+    filed = {"endpoints": [{"accelerator": "inf2.xlarge"}]}
+    assert accelerators(filed) == []
+    assert needs(spec(filed)) == ()
+    assert accelerators(filed, accelerators=("c7i.xlarge",)) == ["c7i.xlarge"]

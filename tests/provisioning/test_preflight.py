@@ -98,3 +98,17 @@ def test_hosts_go_where_their_type_is_offered(
     placement = place(TWO, observed(TWO, zones))
     assert (placement.first_zone, placement.second_zone) == (first, second)
     assert [placement.host_zones[host.accelerator] for host in TWO.hosts] == where
+
+
+SERVED = described(endpoints=[{"accelerator": "c7i.xlarge"}])
+
+
+def test_a_deployment_without_hosts_lies_in_zones_that_know_the_type_of_its_endpoint() -> None:
+    seen = observed(SERVED, {"c7i.xlarge": (A, C)})
+    assert codes(SERVED, seen) == []
+    placement = place(SERVED, seen)
+    assert (placement.first_zone, placement.second_zone, placement.host_zones) == (A, C, {})
+
+
+def test_a_type_of_an_endpoint_that_no_zone_knows_is_found_before_anything_is_made() -> None:
+    assert codes(SERVED, observed(SERVED, {})) == ["no-common-zones"]

@@ -35,6 +35,7 @@ SPECS: Mapping[str, DeploymentSpec] = {
     "existing-vpc": described("c7i.xlarge", network=EXISTING),
     "reused-endpoints": described("c7i.xlarge", network=REUSED),
     "group": described(targets=[{"accelerator": "c7g.xlarge", "count": 3, "spot": True}]),
+    "sagemaker-only": described(endpoints=[{"accelerator": "inf2.xlarge"}]),
     "strict-account": described(
         "c7i.xlarge", identity=IDENTITY, kms_key=KEY, key_name="mine", ssh_cidr="10.1.2.0/24"
     ),
