@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from artifacts.errors import BadRequest, ServeFailed
+from artifacts.serve.processes import programs
 from artifacts.serve.wheelhouse import INSTALLER, Wheelhouse, requirements_text, wheelhouse_key
 
 if TYPE_CHECKING:
@@ -90,8 +91,11 @@ def point_environment(home: Path, python: str) -> None:
 
 
 def keep_environments(home: Path, pythons: set[str]) -> None:
-    """Remove every environment that none of these interpreters belongs to."""
-    kept = {Path(python).parent.parent for python in pythons}
+    """Remove every environment that none of these interpreters, and none that runs, belongs to.
+
+    A compile takes long, and a version may be installed meanwhile; the next one removes its environment.
+    """
+    kept = {Path(python).parent.parent for python in pythons | programs()}
     for directory in home.glob(f"{POINTER}-*"):
         if directory not in kept:
             shutil.rmtree(directory, ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,16 @@ def members(group: int) -> tuple[int, ...]:
     pids = (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit())
     records = (read_process(pid) for pid in pids)
     return tuple(found.pid for found in records if found and found.alive and found.group == group)
+
+
+def programs() -> frozenset[str]:
+    """Return what the processes of this machine were started as, each by its first word."""
+    found = set()
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                found.add(os.fsdecode((entry / "cmdline").read_bytes().partition(b"\0")[0]))
+    return frozenset(found)
 
 
 def uptime_s(process: ProcessRecord) -> float:

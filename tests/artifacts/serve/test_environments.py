@@ -282,3 +282,15 @@ def test_another_environment_takes_over_the_same_version_and_the_old_one_goes(
     assert response.document["changed"] is True
     assert program_of(machine) == str(machine.home / f"venv-{lock.digest}/bin/python")
     assert not Path(before).exists()
+
+
+def test_an_environment_that_something_runs_in_stays_until_it_has_ended(tmp_path: Path) -> None:
+    busy = interpreter_of(environment_directory(tmp_path, "a" * 64))
+    busy.parent.mkdir(parents=True)
+    busy.symlink_to(sys.executable)
+    with subprocess.Popen([busy, "-c", "input()"], stdin=subprocess.PIPE) as compiling:
+        keep_environments(tmp_path, set())
+        assert busy.exists()
+        compiling.communicate(b"\n")
+    keep_environments(tmp_path, set())
+    assert not busy.exists()
