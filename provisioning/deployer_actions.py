@@ -29,6 +29,10 @@ DIRECT: Mapping[str, tuple[str, ...]] = {
                 *("Snapshots", "Subnets", "Volumes", "VpcAttribute", "VpcEndpoints", "Vpcs"),
             )
         ),
+        *(
+            f"elasticloadbalancing:Describe{kind}"
+            for kind in ("LoadBalancers", "Tags", "TargetGroups", "TargetHealth")
+        ),
         *("iam:ListInstanceProfiles", "iam:ListPolicies", "iam:ListRoles"),
         *("kms:ListKeys", "logs:DescribeLogGroups", "s3:ListAllMyBuckets", "scheduler:ListScheduleGroups"),
         *(
@@ -50,6 +54,8 @@ DIRECT: Mapping[str, tuple[str, ...]] = {
         *("cloudformation:ExecuteChangeSet", "cloudformation:ListChangeSets"),
         "cloudformation:ListStackResources",
     ),
+    "elasticloadbalancing:loadbalancer/app/*": ("elasticloadbalancing:DeleteLoadBalancer",),
+    "elasticloadbalancing:targetgroup/*": ("elasticloadbalancing:DeleteTargetGroup",),
     "ec2:vpc/*": ("ec2:CreateTags", "ec2:DeleteTags", "ec2:ModifyVpcAttribute"),
     "ec2:vpc-endpoint/*": ("ec2:CreateTags", "ec2:DeleteTags", "ec2:ModifyVpcEndpoint"),
     # Whose a thing is only its tags tell, so everybody's are read.
@@ -105,13 +111,19 @@ HANDLERS = ("create", "read", "update", "delete")
 # CloudFormation's schemas name what a type can need at most; these are for what no template of ours has.
 NOT_USED = (
     *("lambda:*", "firehose:*", "s3:REST.*"),  # one schema for all that can be scaled, or take logs
-    *("vpc-lattice:*", "vpce:*", "managed-fleets:*", "elasticloadbalancing:*", "cloudwatch:*", "s3tables:*"),
-    *("autoscaling:Attach*", "autoscaling:Detach*", "autoscaling:*InstanceRefresh", "autoscaling:*Hook"),
+    *("vpc-lattice:*", "vpce:*", "managed-fleets:*", "cloudwatch:*", "cognito-idp:*", "s3tables:*"),
+    # A group registers its hosts itself, with a role of AWS's own.
+    *("elasticloadbalancing:*CapacityReservation", "elasticloadbalancing:*registerTargets"),
+    *("elasticloadbalancing:RegisterTargets", "elasticloadbalancing:ModifyIpPools"),
+    *("elasticloadbalancing:SetIpAddressType", "elasticloadbalancing:*ListenerAttributes"),
+    *("autoscaling:*LoadBalancers", "autoscaling:*TrafficSources"),
+    *("autoscaling:*InstanceRefresh", "autoscaling:*Hook"),
     *("autoscaling:*Processes", "autoscaling:*Metrics*", "autoscaling:*NotificationConfiguration"),
     *(
         "ec2:*Volume",
         "ec2:*CidrBlock",
         "ec2:*EncryptionControl*",
+        "ec2:*IpamPools",
         "ec2:ModifyVpcTenancy",
         "ec2:DescribeNetworkAcls",
     ),
@@ -156,6 +168,8 @@ SPELLED_OUT: Mapping[str, tuple[str, ...]] = {
         *("autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeScalingActivities"),
         "autoscaling:DescribeScheduledActions",
     ),
+    # What a balanced group looks at, the types of its balancer are granted.
+    "elasticloadbalancing:Describe*": (),
     "ec2:Describe*": (
         "ec2:DescribeLaunchTemplateVersions",
         "ec2:DescribeLaunchTemplates",

@@ -81,7 +81,15 @@ WITH_RESOURCE_LEVEL = (
 )
 
 
-SCALING = "autoscaling.amazonaws.com"
+# Actions that are of one type of resource each: naming the other types beside it allows nothing more, and a
+# statement for all of them leaves room in a role's policy. The others keep a statement of their own.
+TOGETHER = ("ec2:", "elasticloadbalancing:", "iam:")
+APART = ("ec2:CreateTags", "ec2:DeleteTags", "ec2:RunInstances")
+# AWS's own roles that a first resource of a type makes in an account: the type, and the role's service.
+OWN_ROLES: Mapping[str, str] = {
+    "AWS::AutoScaling::AutoScalingGroup": "autoscaling.amazonaws.com",
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": "elasticloadbalancing.amazonaws.com",
+}
 PASSED_TO: Mapping[str, tuple[str, ...]] = {
     "AWS::AutoScaling::AutoScalingGroup": ("ec2.amazonaws.com",),
     "AWS::EC2::Instance": ("ec2.amazonaws.com",),
@@ -135,12 +143,26 @@ def _statements(granted: Mapping[str, set[str]], place: Place) -> list[Policy]:
         for action in actions:
             of_actions[action].add(pattern if pattern.startswith("arn:") else place.arn(pattern))
     by_resources: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for action, arns in sorted(of_actions.items()):
+    for action, arns in sorted(_together(of_actions).items()):
         by_resources[_widest(arns)].append(action)
     return [
         {"Effect": "Allow", "Action": _short(actions), "Resource": _short(arns)}
         for arns, actions in sorted(by_resources.items())
     ]
+
+
+def _together(of_actions: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    """Return the same, with the resources of all actions that may share them."""
+    shared: dict[str, set[str]] = defaultdict(set)
+    for action, arns in of_actions.items():
+        shared[_sharing(action, arns)].update(arns)
+    return {action: shared[_sharing(action, arns)] for action, arns in of_actions.items()}
+
+
+def _sharing(action: str, arns: set[str]) -> str:
+    """Return the name that actions have in common which share their resources: mostly their own."""
+    alone = not action.startswith(TOGETHER) or action in APART or "*" in arns
+    return action if alone else action.partition(":")[0]
 
 
 def _short(values: Sequence[str]) -> str | list[str]:
@@ -174,9 +196,9 @@ def _conditional(spec: DeploymentSpec, types: Sequence[str], place: Place) -> li
             {"ssm:resourceTag/aws:ssmmessages:session-id": "${aws:userid}"},
         ),
     ]
-    if "AWS::AutoScaling::AutoScalingGroup" in types:
-        own = place.arn(f"iam:role/aws-service-role/{SCALING}/*")
-        statements.append(_allowed(("iam:CreateServiceLinkedRole",), own, {"iam:AWSServiceName": SCALING}))
+    if services := [service for name, service in OWN_ROLES.items() if name in types]:
+        own = place.arn("iam:role/aws-service-role/*")
+        statements.append(_allowed(("iam:CreateServiceLinkedRole",), own, {"iam:AWSServiceName": services}))
     return statements
 
 

@@ -37,6 +37,22 @@ class Deployment:
         """Return the hosts of one accelerator."""
         return tuple(host for host in self.hosts if host.tags.get(TAG_ACCELERATOR) == accelerator)
 
+    def is_balanced(self, accelerator: str) -> bool:
+        """Return whether clients reach the accelerator's hosts through a load balancer."""
+        names = {self.name, f"{self.name}-{accelerator.replace('.', '-')}"}
+        return any("BalancerUrl" in stack.outputs for stack in self.stacks if stack.name in names)
+
+    def wave(self, accelerator: str, wanted: int) -> int:
+        """Return how many hosts may switch at once; 0: all.
+
+        Behind a load balancer at most half of them: those that switch are out of rotation, and the balancer
+        needs the others.
+        """
+        if not self.is_balanced(accelerator):
+            return wanted
+        half = max(1, len(self.hosts_of(accelerator)) // 2)
+        return min(wanted or half, half)
+
     def choose(self, accelerator: str | None) -> str:
         """Return the accelerator meant: the one named, or the only one there is.
 

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 # Options by the table of the configuration file that their keys are in.
 PLAIN_KEYS = ("ttl", "key_name", "ssh_cidr", "kms_key")
 IDENTITY_KEYS = ("permissions_boundary", "role_path")
-HOST_KEYS = ("instance_type", "count", "spot", "capacity_reservation")
+HOST_KEYS = (
+    *("instance_type", "count", "spot", "capacity_reservation"),
+    *("certificate", "clients", "max_count", "requests_per_minute"),
+)
 
 
 def deployment_spec(

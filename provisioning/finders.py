@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from provisioning import guard_searches, searches
+from provisioning import balancers, guard_searches, searches
 from provisioning.aws.ec2_inventory import Ec2Inventory
 from provisioning.aws.iam import Iam
 from provisioning.aws.sagemaker import SageMaker
@@ -37,10 +37,27 @@ FINDERS = (
     ),
     Finder(
         kind="host group",
-        # An action lives and dies with its group.
-        types=("AWS::AutoScaling::AutoScalingGroup", "AWS::AutoScaling::ScheduledAction"),
+        # An action and a policy live and die with their group.
+        types=(
+            "AWS::AutoScaling::AutoScalingGroup",
+            "AWS::AutoScaling::ScalingPolicy",
+            "AWS::AutoScaling::ScheduledAction",
+        ),
         find=searches.groups,
         remedy="aws autoscaling delete-auto-scaling-group --force-delete --auto-scaling-group-name {id}",
+    ),
+    Finder(
+        kind="load balancer",
+        # A listener lives and dies with its balancer.
+        types=("AWS::ElasticLoadBalancingV2::LoadBalancer", "AWS::ElasticLoadBalancingV2::Listener"),
+        find=balancers.load_balancers,
+        remedy="amazonei teardown --name {deployment}",
+    ),
+    Finder(
+        kind="target group",
+        types=("AWS::ElasticLoadBalancingV2::TargetGroup",),
+        find=balancers.target_groups,
+        remedy="amazonei teardown --name {deployment}",
     ),
     Finder(
         kind="repaired network",

@@ -34,6 +34,8 @@ class HostState:
         if self.serving is None:
             return (self.instance_id, "-", "-", self.problem or "serves nothing", "-", "-", "-")
         health = "healthy" if self.serving["healthy"] else "not answering"
+        if self.serving.get("in_rotation") is False:
+            health += ", out of rotation"
         uptime, traffic = self.serving["uptime_s"], self.serving["traffic"]
         return (
             self.instance_id,

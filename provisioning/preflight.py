@@ -83,6 +83,7 @@ def judge(spec: DeploymentSpec, observed: Observed) -> tuple[Finding, ...]:
         *(finding for host in spec.hosts for finding in _judge_host(spec, host, observed)),
         *judge_network(spec, observed.network),
         *_judge_zones(spec, observed),
+        *_judge_balancer(spec, observed),
         *_judge_key(spec, observed),
     ]
     order = {Level.ERROR: 0, Level.WARNING: 1, Level.INFO: 2}
@@ -136,6 +137,26 @@ def _judge_key(spec: DeploymentSpec, observed: Observed) -> Iterator[Finding]:
             code="key-not-found",
             message=f"There is no key pair {spec.key_name} in {spec.region}.",
             remedy="make or import it there, or leave --key-name out: Systems Manager needs none",
+        )
+
+
+def _judge_balancer(spec: DeploymentSpec, observed: Observed) -> Iterator[Finding]:
+    """Yield why a load balancer, which takes one subnet of each zone, cannot stand where the hosts do."""
+    if all(host.balancer is None for host in spec.hosts):
+        return
+    if spec.network.vpc_id is not None:
+        zones: tuple[str, ...] = tuple(subnet.zone for subnet in observed.network.subnets[:2])
+        remedy = "name a subnet of another zone second: --subnet-id"
+    else:
+        offered = all(observed.offerings.get(host.instance_type) for host in spec.hosts)
+        zones = (_zone_pair(_types(spec), observed.offerings) if offered else None) or ()
+        remedy = "choose another region, or leave the certificate out"
+    if zones and len(set(zones)) < 2:
+        yield Finding(
+            level=Level.ERROR,
+            code="balancer-in-one-zone",
+            message=f"A load balancer stands in two zones; the hosts can be in {zones[0]} only.",
+            remedy=remedy,
         )
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 PRICES_FILE = Path(__file__).with_name("prices.json")
 UNSPECIFIED = "unspecified"  # the region of a price whose source names none
 FRESH_DAYS = 90
+# https://aws.amazon.com/elasticloadbalancing/pricing/: the largest of the three is what counts.
+UNIT = "its first capacity unit: to 25 new connections/s, 3,000 open ones, 1 GB/h"
 
 
 class PriceMissing(BadRequest):
@@ -89,11 +91,12 @@ class HostCharge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointCharge:
-    """How many interface endpoints a network has, and in how many zones each."""
+    """What hosts share in a network: interface endpoints, each in how many zones, and load balancers."""
 
     endpoints: int = 0
     zones: int = 0
     added: int = 0  # zones that endpoints which are there already are put into
+    balancers: int = 0  # load balancers
 
 
 NO_ENDPOINTS = EndpointCharge()
@@ -167,7 +170,8 @@ def hourly_items(
 ) -> tuple[CostItem, ...]:
     """Return the itemised price per hour of hosts and endpoints, or raise PriceMissing.
 
-    The endpoints' charge per GB is left out: requests and answers of a benchmark do not pass them.
+    The endpoints' charge per GB is left out: requests and answers of a benchmark do not pass them. Of a
+    balancer's capacity units one is counted, which is billed when there is traffic; see `UNIT`.
     """
     return tuple(price() for price in _charges(prices, region, hosts, charge))
 
@@ -222,6 +226,9 @@ def _charges(
         yield lambda: _item(
             prices.item("interface-endpoint", region), "zones added to existing endpoints", charge.added
         )
+    if charge.balancers:
+        yield lambda: _item(prices.item("load-balancer", region), "internal load balancer", charge.balancers)
+        yield lambda: _item(prices.item("load-balancer-unit", region), UNIT, charge.balancers)
 
 
 def _host_charges(prices: PriceTable, region: str, host: Chargeable) -> Iterator[Callable[[], CostItem]]:

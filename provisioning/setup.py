@@ -103,12 +103,13 @@ def planned_endpoints(spec: DeploymentSpec) -> tuple[PlannedEndpoint, ...]:
 def endpoint_charge(
     spec: DeploymentSpec, repairs: Sequence[RepairVpc | RepairEndpoint] = ()
 ) -> EndpointCharge:
-    """Return what is billed for the network: new interface endpoints, and zones added to those there."""
+    """Return what is billed for the network: new endpoints, zones added to those there, and balancers."""
     zones = len(spec.network.subnet_ids) if spec.network.vpc_id else ZONES
     return EndpointCharge(
         endpoints=sum(need.billed for need in created_needs(spec)),
         zones=zones,
         added=sum(len(step.subnets) for step in repairs if isinstance(step, RepairEndpoint)),
+        balancers=sum(host.balancer is not None for host in spec.hosts),
     )
 
 

@@ -92,7 +92,8 @@ def ship(
 
     Each host verifies size, SHA-256, manifest and target before anything is loaded, starts the new version
     beside the old one, and switches only when it answers the golden request. Hosts install in waves; the
-    first failure keeps the waves that have not begun from beginning, and what has switched goes back. With
+    first failure keeps the waves that have not begun from beginning, and what has switched goes back. Behind
+    a load balancer a wave is at most half of the hosts, since who switches is out of its rotation. With
     wheels, each host serves from an environment that is made of them.
     """
     if wheels is not None:
@@ -100,7 +101,11 @@ def ship(
     stored = upload(calls, package, resend=resend)
     request = _install_request(package, stored, "" if wheels is None else wheels.lock.digest, scale)
     operation = Operation(
-        name="install", request=request, timeout_s=INSTALL_TIMEOUT_S, wave=wave, max_errors="0"
+        name="install",
+        request=request,
+        timeout_s=INSTALL_TIMEOUT_S,
+        wave=calls.deployment.wave(package.accelerator, wave),
+        max_errors="0",
     )
     calls.say(f"installing {package.digest[:12]} on {package.accelerator}")
     try:
@@ -123,9 +128,13 @@ def roll_back(
     """
     calls.say(f"rolling back {accelerator}")
     request = RollbackRequest(id=uuid.uuid4().hex, undoing=undoing, signer=signer)
-    responses = operate(
-        calls, accelerator, Operation(name="rollback", request=request, timeout_s=INSTALL_TIMEOUT_S)
+    operation = Operation(
+        name="rollback",
+        request=request,
+        timeout_s=INSTALL_TIMEOUT_S,
+        wave=calls.deployment.wave(accelerator, 0),
     )
+    responses = operate(calls, accelerator, operation)
     if not undoing:  # what a failed installation had switched was never what the fleet serves
         note_rolled_back(calls, accelerator)
     return responses

@@ -7,9 +7,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from provisioning.deployment import TAG_ACCELERATOR, TAG_DEPLOYMENT, TAG_EXPIRES
+from provisioning.errors import NotFound
 from provisioning.pricing import EndpointCharge, HostCharge, endpoint_estimate, estimate
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from provisioning.aws import Aws
     from provisioning.aws.cloudformation import StackRecord
     from provisioning.aws.ec2 import EndpointRecord, InstanceRecord
@@ -26,6 +29,34 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Balancer:
+    """A load balancer: where clients reach it, and the state of each host behind it."""
+
+    stack: str
+    url: str
+    hosts: Mapping[str, str]  # instance id -> "healthy", "unhealthy", "initial", "draining", ...
+
+    @property
+    def healthy(self) -> int:
+        """How many hosts it sends requests to."""
+        return sum(state == "healthy" for state in self.hosts.values())
+
+    def item(self) -> Item:
+        """Return the balancer as a line of the status."""
+        state = f"{self.healthy} of {len(self.hosts)} hosts in rotation"
+        return Item(kind=f"load balancer of {self.stack}", id=self.url, state=state)
+
+    def as_document(self) -> dict[str, Any]:
+        """Return the balancer as JSON."""
+        return {
+            "stack": self.stack,
+            "url": self.url,
+            "healthy": self.healthy,
+            "hosts": dict(sorted(self.hosts.items())),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """A deployment at one moment; money in USD, and None where a price is not known."""
 
@@ -36,6 +67,7 @@ class Status:
     spent: float | None
     expires_at: str | None
     seconds_left: float | None
+    balancers: tuple[Balancer, ...] = ()
 
     def sentence(self) -> str:
         """Return the summary a person reads first."""
@@ -63,6 +95,7 @@ class Status:
             "expires_at": self.expires_at,
             "seconds_left": self.seconds_left,
             "items": [{"kind": item.kind, "id": item.id, "state": item.state} for item in self.items],
+            "balancers": [balancer.as_document() for balancer in self.balancers],
         }
 
 
@@ -73,7 +106,9 @@ def observe_status(aws: Aws, name: str, prices: PriceTable, now: datetime) -> St
     endpoints = aws.ec2.vpc_endpoints({TAG_DEPLOYMENT: name})
     served = tuple(observe_served(aws, prices, stack.outputs["EndpointName"]) for stack in stacks
                    if "EndpointName" in stack.outputs)  # fmt: skip
-    cost = estimate(prices, aws.region, _host_charges(hosts), _endpoint_charge(endpoints))
+    balancers = observe_balancers(aws, stacks)
+    charge = _endpoint_charge(endpoints, len(balancers))
+    cost = estimate(prices, aws.region, _host_charges(hosts), charge)
     # A partial sum would mislead: with one unknown price the total is unknown.
     unknown = cost.missing or any(each.hourly is None for each in served)
     hourly = None if unknown else round(cost.hourly + sum(each.hourly or 0 for each in served), 6)
@@ -85,13 +120,29 @@ def observe_status(aws: Aws, name: str, prices: PriceTable, now: datetime) -> St
             *_stack_items(stacks),
             *_host_items(hosts),
             *_endpoint_items(endpoints),
+            *(each.item() for each in balancers),
             *(each.item() for each in served),
         ),
         hourly=hourly,
         spent=None if hourly is None else round(hourly * _hours(stacks, now), 6),
         expires_at=expires_at,
         seconds_left=_seconds_left(expires_at, now),
+        balancers=balancers,
     )
+
+
+def observe_balancers(aws: Aws, stacks: tuple[StackRecord, ...]) -> tuple[Balancer, ...]:
+    """Return the load balancers of the stacks, whose outputs name them, each with its hosts."""
+    return tuple(_observe_balancer(aws, stack) for stack in stacks if "BalancerUrl" in stack.outputs)
+
+
+def _observe_balancer(aws: Aws, stack: StackRecord) -> Balancer:
+    url = stack.outputs["BalancerUrl"]
+    try:
+        states = aws.elbv2.target_health(stack.outputs["TargetGroup"])
+    except NotFound:  # its stack is on its way out
+        states = {}
+    return Balancer(stack=stack.name, url=url, hosts=dict(states))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,10 +195,11 @@ def _attached(host: InstanceRecord) -> str | None:
     return None if accelerator == host.instance_type else accelerator
 
 
-def _endpoint_charge(endpoints: tuple[EndpointRecord, ...]) -> EndpointCharge:
+def _endpoint_charge(endpoints: tuple[EndpointRecord, ...], balancers: int) -> EndpointCharge:
     """Return what is billed: one charge per interface endpoint and subnet it is in."""
     interfaces = [endpoint for endpoint in endpoints if endpoint.kind == "Interface"]
-    return EndpointCharge(endpoints=sum(len(each.subnet_ids) for each in interfaces), zones=1)
+    number = sum(len(each.subnet_ids) for each in interfaces)
+    return EndpointCharge(endpoints=number, zones=1, balancers=balancers)
 
 
 def _seconds_left(expires_at: str | None, now: datetime) -> float | None:

@@ -6,11 +6,13 @@ done only when an audit finds nothing. Repeating an interrupted teardown goes on
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 from provisioning.audit import audit
 from provisioning.aws.s3 import DELETE_BATCH
+from provisioning.balancers import RemoveBalancer, find_loose, remove
 from provisioning.deploying import delete_stack, refuse_protected
 from provisioning.errors import LeftBehind, NotFound, StackFailed
 from provisioning.ownership import is_own
@@ -43,6 +45,7 @@ class ObservedStack:
     buckets: tuple[str, ...] = ()
     vpc_id: str | None = None
     has_hosts: bool = False
+    owned: frozenset[str] = frozenset()  # the physical ids of everything in it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,7 @@ class Observed:
     loose_buckets: tuple[str, ...]  # with our tag, in none of our stacks
     foreign_stacks: tuple[str, ...]  # with the deployment's name but not its tag: never touched
     repairs: tuple[UndoRepair, ...] = ()  # of networks that are not the deployment's
+    balancers: tuple[RemoveBalancer, ...] = ()  # in none of our stacks
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,7 @@ class DeleteStack:
     buckets: tuple[str, ...] = ()
 
 
-TeardownStep = EmptyBucket | DeleteBucket | AwaitInterfaces | DeleteStack | UndoRepair
+TeardownStep = EmptyBucket | DeleteBucket | AwaitInterfaces | DeleteStack | UndoRepair | RemoveBalancer
 
 
 class StillThere(LeftBehind):
@@ -106,7 +110,7 @@ def observe(aws: Aws, deployment: str) -> Observed:
     records = aws.cloudformation.stacks()
     own = [record for record in records if is_own(aws, record, deployment)]
     stacks = tuple(_observe_stack(aws, record) for record in own)
-    owned = {bucket for stack in stacks for bucket in stack.buckets}
+    owned = frozenset().union(*(stack.owned for stack in stacks))
     return Observed(
         deployment=deployment,
         region=aws.region,
@@ -116,6 +120,7 @@ def observe(aws: Aws, deployment: str) -> Observed:
             record.name for record in records if record.name == deployment and record not in own
         ),
         repairs=find_repairs(aws, deployment),
+        balancers=find_loose(aws, deployment, owned),
     )
 
 
@@ -131,6 +136,7 @@ def _observe_stack(aws: Aws, record: StackRecord) -> ObservedStack:
         buckets=tuple(item.physical_id for item in resources if item.type == "AWS::S3::Bucket"),
         vpc_id=vpcs[0] if vpcs else None,
         has_hosts=any(resource.type in HOST_TYPES for resource in resources),
+        owned=frozenset(resource.physical_id for resource in resources),
     )
 
 
@@ -148,6 +154,7 @@ def _steps(observed: Observed) -> Iterator[TeardownStep]:
     foundation = [stack for stack in observed.stacks if stack.record.name == observed.deployment]
     guard = [stack for stack in observed.stacks if stack.record.name == f"{observed.deployment}-guard"]
     hosts = [stack for stack in observed.stacks if stack not in (*foundation, *guard)]
+    yield from observed.balancers  # their interfaces would keep the subnets
     # CloudFormation refuses to delete a foundation whose exports are in use; the guard goes last, so that
     # an interrupted teardown is still finished by it.
     for stack in (*hosts, *foundation, *guard):
@@ -173,7 +180,7 @@ def describe(step: TeardownStep) -> str:
             return f"wait until the network interfaces of hosts in {vpc_id} are gone"
         case DeleteStack(stack=stack):
             return f"delete stack {stack.name} ({stack.status})"
-        case UndoRepair():
+        case UndoRepair() | RemoveBalancer():
             return step.describe()
         case _:
             assert_never(step)
@@ -202,34 +209,28 @@ def _perform(aws: Aws, step: TeardownStep, say: Callable[[str], None], clock: Cl
         case EmptyBucket(bucket=bucket):
             empty_bucket(aws, bucket)
         case DeleteBucket(bucket=bucket):
-            _delete_bucket(aws, bucket)
+            with suppress(NotFound):
+                aws.s3.delete_bucket(bucket)
         case AwaitInterfaces():
             _await_interfaces(aws, step, say, clock)
         case DeleteStack():
             _delete_stack(aws, step, say, clock)
         case UndoRepair():
             undo(aws, step, clock)
+        case RemoveBalancer():
+            remove(aws, step, clock)
         case _:
             assert_never(step)
 
 
 def empty_bucket(aws: Aws, bucket: str) -> None:
     """Delete all versions, delete markers and unfinished uploads; a bucket that is gone is empty."""
-    try:
+    with suppress(NotFound):
         versions = aws.s3.versions(bucket)
         for start in range(0, len(versions), DELETE_BATCH):
             aws.s3.delete_objects(bucket, versions[start : start + DELETE_BATCH])
         for upload in aws.s3.multipart_uploads(bucket):
             aws.s3.abort_multipart_upload(bucket, upload)
-    except NotFound:
-        return
-
-
-def _delete_bucket(aws: Aws, bucket: str) -> None:
-    try:
-        aws.s3.delete_bucket(bucket)
-    except NotFound:
-        return
 
 
 def _await_interfaces(aws: Aws, step: AwaitInterfaces, say: Callable[[str], None], clock: Clock) -> None:

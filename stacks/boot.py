@@ -29,6 +29,7 @@ def user_data(*, deployment: str, host: HostSpec, ttl_s: int, bucket: str | None
         "interpreter": host.interpreter,
         "ttl_s": str(ttl_s),
         "bucket": bucket or "",
+        **({"balanced": "1"} if host.balancer is not None else {}),
     }
     assignments = "".join(f"{name}={shlex.quote(value)}\n" for name, value in facts.items())
     bootstrap = f"write_bootstrap() {{ cat <<'{MARK}'\n{bootstrap_script()}{MARK}\n}}\n"

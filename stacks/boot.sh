@@ -1,4 +1,5 @@
-# The lines above say which host this is: deployment, accelerator, interpreter, ttl_s, and a group's bucket.
+# The lines above say which host this is: deployment, accelerator, interpreter, ttl_s, a group's bucket, and
+# whether the group is balanced.
 # Emulated hosts run this too, as an unprivileged user: they own their directory and nothing else.
 set -eu
 
@@ -39,8 +40,8 @@ write_facts() {
     identity=$(instance_id)
     python=$interpreter
     if emulated; then python=${AMAZONEI_PYTHON:-$interpreter}; fi
-    printf '{"accelerator": %s, "deployment": %s, "instance_id": %s, "interpreter": %s}\n' \
-        "$(json_string "$accelerator")" "$(json_string "$deployment")" \
+    printf '{%s"accelerator": %s, "deployment": %s, "instance_id": %s, "interpreter": %s}\n' \
+        "${balanced:+\"balanced\": 1, }" "$(json_string "$accelerator")" "$(json_string "$deployment")" \
         "$(json_string "$identity")" "$(json_string "$python")" >"$home/host.json.new"
     mv "$home/host.json.new" "$home/host.json"
 }

@@ -49,6 +49,17 @@ def _ec2(kind: str, *actions: str, looks: str) -> Deletion:
     )
 
 
+def _balancing(kind: str) -> Deletion:
+    # All three on each: an action is of one type of them anyway, and a role's policy has little room.
+    return Deletion(
+        actions=(f"elasticloadbalancing:Delete{kind}",),
+        resources=tuple(
+            f"elasticloadbalancing:{each}/*" for each in ("listener/app", "loadbalancer/app", "targetgroup")
+        ),
+        looks=(f"elasticloadbalancing:Describe{kind}s",),
+    )
+
+
 _ROLE = Deletion(
     actions=(
         *("iam:DeleteRole", "iam:DetachRolePolicy", "iam:GetRole"),
@@ -83,6 +94,11 @@ DELETIONS: Mapping[str, Deletion] = {
         resources=("autoscaling:autoScalingGroup:*",),
         looks=("autoscaling:DescribeScheduledActions",),
     ),
+    "AWS::AutoScaling::ScalingPolicy": Deletion(
+        actions=("autoscaling:DeletePolicy",),
+        resources=("autoscaling:autoScalingGroup:*",),
+        looks=("autoscaling:DescribePolicies",),
+    ),
     "AWS::EC2::Instance": _ec2("instance", "TerminateInstances", looks="DescribeInstances"),
     "AWS::EC2::LaunchTemplate": _ec2(
         "launch-template", "DeleteLaunchTemplate", looks="DescribeLaunchTemplates"
@@ -101,6 +117,9 @@ DELETIONS: Mapping[str, Deletion] = {
     ),
     "AWS::EC2::VPC": _ec2("vpc", "DeleteVpc", looks="DescribeVpcs"),
     "AWS::EC2::VPCEndpoint": _ec2("vpc-endpoint", "DeleteVpcEndpoints", looks="DescribeVpcEndpoints"),
+    "AWS::ElasticLoadBalancingV2::Listener": _balancing("Listener"),
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": _balancing("LoadBalancer"),
+    "AWS::ElasticLoadBalancingV2::TargetGroup": _balancing("TargetGroup"),
     "AWS::IAM::InstanceProfile": Deletion(
         actions=(
             *("iam:DeleteInstanceProfile", "iam:GetInstanceProfile", "iam:RemoveRoleFromInstanceProfile"),

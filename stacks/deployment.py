@@ -32,7 +32,8 @@ from stacks.fleet import HostGroup
 from stacks.guard import Guard
 from stacks.host import ACCELERATOR_TAG, Hosts, Placement
 from stacks.identity import HostIdentity
-from stacks.network import Network, PrivateVpc, existing_network
+from stacks.load_balancer import LoadBalancer
+from stacks.network import VPC_BLOCK, Network, PrivateVpc, existing_network
 from stacks.notebook import Notebook
 from stacks.sagemaker_access import Surroundings
 from stacks.security_groups import SecurityGroups
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stacks.hosting import EndpointSpec, NotebookSpec
+    from stacks.load_balancer import Front
     from stacks.spec import DeploymentSpec, HostSpec
 
 # The last word over what the CDK's command line and cdk.json say, so that both doors write the same bytes.
@@ -186,7 +188,8 @@ def add_hosts(
     bucket = foundation.bucket_name if host.is_group else None
     boot = user_data(deployment=spec.name, host=host, ttl_s=spec.ttl_s, bucket=bucket)
     if host.is_group:
-        group = HostGroup(stack, "Fleet", spec=host, placement=placement, boot=boot)
+        front = _front(stack, host, foundation.network)
+        group = HostGroup(stack, "Fleet", spec=host, placement=placement, boot=boot, front=front)
         group.end_at(tags[EXPIRY_TAG])
         group.start_after(needed)
         CfnOutput(stack, "HostGroup", value=group.name)
@@ -196,6 +199,19 @@ def add_hosts(
     hosts.start_after(needed)
     CfnOutput(stack, "InstanceIds", value=Fn.join(",", list(hosts.instance_ids)))
     Tags.of(hosts).add(ACCELERATOR_TAG, host.accelerator)
+
+
+def _front(stack: Stack, host: HostSpec, network: Network) -> Front | None:
+    """Return the balancer before a group, which says in outputs where clients reach it."""
+    if host.balancer is None:
+        return None
+    # Only the addresses of a new VPC are known here; of another one they have to be stated.
+    clients = host.balancer.clients or str(VPC_BLOCK)
+    balancer = LoadBalancer(stack, "Front", spec=host.balancer, network=network, clients=clients)
+    CfnOutput(stack, "BalancerUrl", value=balancer.url)
+    CfnOutput(stack, "TargetGroup", value=balancer.front.target_group)
+    Tags.of(balancer).add(ACCELERATOR_TAG, host.accelerator)
+    return balancer.front
 
 
 def _placement(

@@ -41,7 +41,7 @@ class SecurityGroups(Construct):
             "Endpoints",
             vpc_id=vpc_id,
             group_description="Interface endpoints: TLS from the hosts",
-            security_group_egress=[_nowhere()],
+            security_group_egress=[nowhere()],
         )
         return group.attr_group_id
 
@@ -99,7 +99,7 @@ def _tls(
     )
 
 
-def _nowhere() -> ec2.CfnSecurityGroup.EgressProperty:
+def nowhere() -> ec2.CfnSecurityGroup.EgressProperty:
     """Return a rule that matches no packet.
 
     A group without egress rules gets AWS's allow-all rule, so "nothing" has to be said with a rule:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from artifacts.errors import BadRequest
 from artifacts.targets import Family, Target, find
-from stacks import hosting
+from stacks import balancing, hosting
 from stacks.durations import parse_duration
 from stacks.spec import (
     BudgetSpec,
@@ -39,7 +39,10 @@ KNOWN_KEYS: Mapping[str, tuple[str, ...]] = {
     ),
     "network": ("vpc_id", "subnet_ids", "route_table_ids", "endpoints"),
     "identity": ("permissions_boundary", "role_path"),
-    "targets": ("accelerator", "instance_type", "count", "spot", "capacity_reservation", "compiler"),
+    "targets": (
+        *("accelerator", "instance_type", "count", "spot", "capacity_reservation", "compiler"),
+        *balancing.KEYS,
+    ),
 }
 
 
@@ -83,6 +86,7 @@ def host_for(
     count: int = 1,
     spot: bool = False,
     capacity_reservation: str | None = None,
+    balancer: balancing.BalancerSpec | None = None,
 ) -> HostSpec:
     """Return the hosts that carry a target; only an Elastic Inference one leaves a choice of their type."""
     attached = target.family is Family.ELASTIC_INFERENCE
@@ -101,6 +105,7 @@ def host_for(
         count=count,
         spot=spot,
         capacity_reservation=capacity_reservation,
+        balancer=balancer,
     )
 
 
@@ -175,19 +180,44 @@ def _host(row: Mapping[str, object]) -> HostSpec:
     accelerator = text(row, "accelerator", "targets")
     if accelerator is None:
         raise BadRequest("A table [[targets]] names no accelerator.", 'Write accelerator = "inf2.xlarge".')
-    count = row.get("count", 1)
-    if not isinstance(count, int) or isinstance(count, bool):
-        raise BadRequest("'count' in [targets] is not a whole number.", "Write count = 2.")
+    count = _whole(row, "count")
     spot = row.get("spot", False)
     if not isinstance(spot, bool):
         raise BadRequest("'spot' in [targets] is not true or false.", "Write spot = true.")
     return host_for(
         find(accelerator),
         instance_type=text(row, "instance_type", "targets"),
-        count=count,
+        count=1 if count is None else count,
         spot=spot,
         capacity_reservation=text(row, "capacity_reservation", "targets"),
+        balancer=_balancer(row),
     )
+
+
+def _balancer(row: Mapping[str, object]) -> balancing.BalancerSpec | None:
+    """Return the balancer that a certificate asks for; its other keys mean nothing without one."""
+    certificate = text(row, "certificate", "targets")
+    if certificate is None:
+        for key in balancing.KEYS:
+            if key in row:
+                raise BadRequest(
+                    f"{key!r} in [targets] is about a load balancer, and there is none.",
+                    'Write certificate = "arn:aws:acm:..." as well.',
+                )
+        return None
+    return balancing.BalancerSpec(
+        certificate=certificate,
+        clients=text(row, "clients", "targets"),
+        max_count=_whole(row, "max_count"),
+        requests_per_minute=_whole(row, "requests_per_minute"),
+    )
+
+
+def _whole(row: Mapping[str, object], key: str) -> int | None:
+    value = row.get(key)
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    raise BadRequest(f"{key!r} in [targets] is not a whole number.", f"Write {key} = 2.")
 
 
 def _rows(document: Mapping[str, object], key: str) -> list[Mapping[str, object]]:

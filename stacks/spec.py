@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from artifacts.errors import BadRequest
 
 if TYPE_CHECKING:
+    from stacks.balancing import BalancerSpec
     from stacks.hosting import EndpointSpec, NotebookSpec
 
 NAME_PATTERN = re.compile(r"[a-z](?:[a-z0-9-]{0,29}[a-z0-9])?")
@@ -126,6 +127,7 @@ class HostSpec:
     volume_gib: int = 100
     spot: bool = False  # AWS may take a spot host back with two minutes' notice
     capacity_reservation: str | None = None  # "cr-...": capacity that was paid for already
+    balancer: BalancerSpec | None = None  # what clients reach all of them through
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -147,6 +149,16 @@ class HostSpec:
                 f"{self.accelerator} cannot be both a spot host and in a capacity reservation.",
                 "Leave one of the two out.",
             )
+        if self.balancer is not None:
+            self._check_balancer(self.balancer)
+
+    def _check_balancer(self, balancer: BalancerSpec) -> None:
+        if self.elastic_inference is not None:
+            raise BadRequest(
+                f"Hosts with {self.elastic_inference} are no group, which is what a balancer stands before.",
+                "Leave the certificate out.",
+            )
+        balancer.check_count(self.accelerator, self.count)
 
     @property
     def is_group(self) -> bool:
@@ -203,6 +215,9 @@ class DeploymentSpec:
                 raise BadRequest(
                     f"Accelerator {name} is asked for twice.", "Name it once and raise --count instead."
                 )
+        for host in self.hosts:
+            if host.balancer is not None:
+                self._check_balancer(host.balancer)
         stacks = self.stack_names
         if len(set(stacks)) < len(stacks):
             raise BadRequest(
@@ -216,6 +231,25 @@ class DeploymentSpec:
             raise BadRequest(
                 f"{self.kms_key!r} is not the ARN of a KMS key.",
                 "Write it like arn:aws:kms:us-west-2:123456789012:key/0a1b2c3d-...",
+            )
+
+    def _check_balancer(self, balancer: BalancerSpec) -> None:
+        if balancer.region != self.region:
+            raise BadRequest(
+                f"The certificate is of {balancer.region}, the balancer of {self.region}.",
+                f"Name a certificate that ACM has in {self.region}.",
+            )
+        if self.network.vpc_id is None:
+            return
+        if len(set(self.network.subnet_ids)) < 2:
+            raise BadRequest(
+                "A load balancer stands in two zones, and one subnet is in one.",
+                "Name a subnet in another zone as well: --subnet-id.",
+            )
+        if balancer.clients is None:
+            raise BadRequest(
+                f"Who may connect to a balancer in {self.network.vpc_id} is not said.",
+                'Write clients = "10.1.0.0/16" in [[targets]]: the addresses of that VPC, or fewer.',
             )
 
     def host_stack(self, host: HostSpec) -> str:

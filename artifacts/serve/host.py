@@ -20,6 +20,7 @@ from artifacts.canonical import SHA256_HEX
 from artifacts.errors import AmazoneiError, BadRequest
 from artifacts.serve.installation import Host
 from artifacts.serve.operations import perform
+from artifacts.serve.relay import ProcessForwarder
 from artifacts.serve.requests import (
     AnyRequest,
     CompileOnHostRequest,
@@ -30,10 +31,12 @@ from artifacts.serve.requests import (
     StopRequest,
     parse_request,
 )
+from artifacts.serve.rotation import Rotation
 from artifacts.serve.settings import HostSettings, read_settings
 from artifacts.serve.storage import Storage
 from artifacts.serve.supervision import ProcessSupervisor, Supervisor
 from artifacts.serve.systemd import RUNNING_SYSTEMD, SystemdSupervisor
+from artifacts.serve.systemd_door import SystemdForwarder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -49,6 +52,17 @@ def choose_supervisor(settings: HostSettings, systemd: Path = RUNNING_SYSTEMD) -
     if systemd.is_dir() and not settings.emulated:
         return SystemdSupervisor()
     return ProcessSupervisor(settings.run_directory, settings.log_directory)
+
+
+def choose_rotation(settings: HostSettings, supervisor: Supervisor) -> Rotation | None:
+    """Return the fixed ports of a host behind a load balancer, kept as its servers are; None elsewhere."""
+    if not settings.balanced:
+        return None
+    if isinstance(supervisor, ProcessSupervisor):
+        return Rotation(
+            ProcessForwarder(supervisor, settings.run_directory, settings.address, settings.base_python)
+        )
+    return Rotation(SystemdForwarder(settings.address))
 
 
 def fetch_request(storage: Storage, digest: str) -> AnyRequest:
@@ -97,7 +111,14 @@ def run(environment: Mapping[str, str]) -> tuple[dict[str, Any], int]:
         settings = read_settings(environment)
         storage = Storage(environment.get("SSM_Bucket", ""))
         request = fetch_request(storage, environment.get("SSM_Request", ""))
-        host = Host(settings=settings, storage=storage, supervisor=choose_supervisor(settings), progress=_say)
+        supervisor = choose_supervisor(settings)
+        host = Host(
+            settings=settings,
+            storage=storage,
+            supervisor=supervisor,
+            progress=_say,
+            rotation=choose_rotation(settings, supervisor),
+        )
         response, code = respond(host, request, environment.get("SSM_Operation", ""))
         storage.put(f"results/{request.id}/{settings.instance_id}.json", json.dumps(response).encode())
     except AmazoneiError as error:

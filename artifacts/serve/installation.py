@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from artifacts.serve.requests import InstallRequest
+    from artifacts.serve.rotation import Rotation
     from artifacts.serve.storage import Storage
     from artifacts.serve.supervision import Supervisor
 
@@ -44,6 +45,7 @@ class Host:
     ready_s: float = READY_S
     enter: Callable[[Path], None] = go_on_in  # another interpreter, which does the command from its beginning
     drain: Drain = Drain()  # noqa: RUF009 - frozen
+    rotation: Rotation | None = None  # of a host behind a load balancer
 
     def client(self, port: int) -> Client:
         """Return a client of the server on a port."""
@@ -61,6 +63,8 @@ def install(host: Host, request: InstallRequest) -> dict[str, Any]:
     if old is not None and _serves(host, old, request):
         as_asked = not request.wheelhouse or old.python == host.settings.python
         if as_asked and request.scale.allows(old.scale):
+            if host.rotation is not None:  # a command that was broken off may have left it outside
+                host.rotation.enter(old.port, host.progress)
             return report(old, served_manifest(host.settings, old), changed=False)
         # The same version, in another environment or at another scale.
         manifest = verify_version(host.settings, old.digest, request.signer)

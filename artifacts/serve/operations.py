@@ -144,6 +144,7 @@ def status(host: Host) -> dict[str, Any]:
             "pid": running.pid if running else None,
             "uptime_s": running.uptime_s if running else None,
             "healthy": running is not None and host.client(current.port).healthy(),
+            "in_rotation": None if host.rotation is None else host.rotation.is_in,
             "traffic": _traffic(host, current.port),
         },
         "previous": previous.digest if previous else None,
@@ -173,6 +174,8 @@ def stop(host: Host) -> dict[str, Any]:
     current = read_current(host.settings.home)
     if current is None:
         return {"stopped": False}
+    if host.rotation is not None:
+        host.rotation.end(host.progress)
     host.supervisor.stop(current.port)
     clear_current(host.settings.home)
     return {"stopped": True, "digest": current.digest}

@@ -30,6 +30,7 @@ class HostSettings:
     emulated: bool
     python: str
     base_python: str = sys.executable  # the image's own, which environments are made from
+    balanced: bool = False  # whether a load balancer sends requests to it
 
     @property
     def log_directory(self) -> Path:
@@ -56,6 +57,7 @@ def read_settings(environment: Mapping[str, str]) -> HostSettings:
         accelerator = fields.text("accelerator")
         instance_id = environment.get("AMAZONEI_INSTANCE_ID") or fields.text("instance_id")
         interpreter = fields.text("interpreter")
+        balanced = bool(fields.optional_number("balanced"))
     except (OSError, BadRequest) as error:
         raise ServeFailed(
             f"This host was not prepared: {error}", "Set the deployment up again; user data writes host.json."
@@ -68,6 +70,7 @@ def read_settings(environment: Mapping[str, str]) -> HostSettings:
         emulated=environment.get("AMAZONEI_EMULATED") == "1",
         python=own_python(home),
         base_python=_base_python(home, environment.get("AMAZONEI_PYTHON") or interpreter),
+        balanced=balanced,
     )
 
 

@@ -58,6 +58,18 @@ class Running:
     uptime_s: float
 
 
+class Program(Protocol):
+    """What listens on a port, and how it is started."""
+
+    @property
+    def port(self) -> int:
+        """The port."""
+
+    def command(self) -> list[str]:
+        """Return the command line."""
+        ...
+
+
 class Supervisor(Protocol):
     """Starts and stops servers by port."""
 
@@ -87,7 +99,7 @@ class ProcessSupervisor:
     grace_s: float = GRACE_S
     _children: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    def start(self, spec: ServerSpec) -> None:
+    def start(self, spec: Program) -> None:
         """Start a server in a session of its own, so that it outlives the command that started it."""
         self.run_directory.mkdir(parents=True, exist_ok=True)
         self.log_directory.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,8 @@ from artifacts.serve.supervision import ServerSpec
 from artifacts.serve.versions import Previous, keep_versions, note_previous, read_previous, version_directory
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from artifacts.manifest import Manifest
     from artifacts.serve.golden import Golden
     from artifacts.serve.installation import Host
@@ -40,7 +42,7 @@ def serve_version(host: Host, manifest: Manifest, scale: Scale, request_id: str,
     _start(host, new, manifest)
     if old is not None and old.digest != new.digest:
         note_previous(host.settings.home, _left(old, request_id))
-    switch_current(host.settings.home, new)
+    _switch(host, old, new)
     point_environment(host.settings.home, new.python)
     if old is not None:
         _retire(host, old)
@@ -70,10 +72,31 @@ def report(current: Current, manifest: Manifest, *, changed: bool) -> dict[str, 
     }
 
 
-def _retire(host: Host, old: Current) -> None:
-    """Let the old server finish what it has accepted, then stop it."""
+def _switch(host: Host, old: Current | None, new: Current) -> None:
+    """Make the new version the served one; a balanced host is out of rotation while its door changes."""
+    home = host.settings.home
+    if host.rotation is None:
+        switch_current(home, new)
+        return
+    with host.rotation.outside(host.progress, lambda: _served_port(home)):
+        if old is not None:
+            _drain(host, old)  # the door cuts what it led to the old version
+        switch_current(home, new)
+
+
+def _served_port(home: Path) -> int | None:
+    served = read_current(home)
+    return served.port if served is not None else None
+
+
+def _drain(host: Host, old: Current) -> None:
     if host.supervisor.running(old.port) is not None and not host.drain.wait(host.client(old.port)):
         host.progress(f"the old version still had requests after {host.drain.limit_s:.0f} s")
+
+
+def _retire(host: Host, old: Current) -> None:
+    """Let the old server finish what it has accepted, then stop it."""
+    _drain(host, old)
     host.progress(f"stopping the old version on port {old.port}")
     host.supervisor.stop(old.port)
 

@@ -52,21 +52,21 @@ class SystemdSupervisor:
     def start(self, spec: ServerSpec) -> None:
         """Write the unit and start it, now and at boot."""
         self._unit_file(spec.port).write_text(unit_text(spec), encoding="utf-8")
-        _systemctl("daemon-reload")
-        _systemctl("enable", "--now", unit_name(spec.port))
+        systemctl("daemon-reload")
+        systemctl("enable", "--now", unit_name(spec.port))
 
     def stop(self, port: int) -> None:
         """Stop the unit and remove it."""
         unit = self._unit_file(port)
         if not unit.exists():
             return
-        _systemctl("disable", "--now", unit_name(port))
+        systemctl("disable", "--now", unit_name(port))
         unit.unlink()
-        _systemctl("daemon-reload")
+        systemctl("daemon-reload")
 
     def running(self, port: int) -> Running | None:
         """Return the server on a port, or None."""
-        shown = _systemctl(
+        shown = systemctl(
             "show",
             unit_name(port),
             "--property=ActiveState,MainPID,ActiveEnterTimestampMonotonic",
@@ -108,7 +108,8 @@ def _quoted(word: str) -> str:
     return f'"{escaped}"'
 
 
-def _systemctl(*arguments: str) -> str:
+def systemctl(*arguments: str) -> str:
+    """Return what `systemctl` prints; raises ServeFailed with its last line when it fails."""
     done = subprocess.run(["systemctl", *arguments], check=False, capture_output=True, text=True)
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]

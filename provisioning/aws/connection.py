@@ -16,6 +16,7 @@ from provisioning.aws.cloudformation import CloudFormation
 from provisioning.aws.ec2 import Ec2
 from provisioning.aws.ec2_inventory import Ec2Inventory
 from provisioning.aws.ec2_network import Ec2Network
+from provisioning.aws.elbv2 import Elbv2
 from provisioning.aws.iam import Iam
 from provisioning.aws.kms import Kms
 from provisioning.aws.logs import Logs
@@ -129,6 +130,11 @@ class Aws:
     def ec2_network(self) -> Ec2Network:
         """Networks that are somebody else's."""
         return Ec2Network(self._session.client("ec2", endpoint_url=self.endpoint_url, config=self._config()))
+
+    @cached_property
+    def elbv2(self) -> Elbv2:
+        """Load balancers and their target groups."""
+        return Elbv2(self._client("elbv2"))
 
     @cached_property
     def iam(self) -> Iam:

@@ -57,6 +57,7 @@ NOT_FOUND_CODES = frozenset(
         "ParameterNotFound",
         "ResourceNotFoundException",
         "StackNotFoundException",
+        "TargetGroupNotFound",
     }
 )
 THROTTLING_CODES = frozenset(

@@ -30,6 +30,24 @@ _OPTIONS = (
     ),
     click.option("--spot", is_flag=True, help="Spot hosts: cheaper, and AWS may take them back."),
     click.option("--capacity-reservation", metavar="ID", help="Launch into this capacity reservation."),
+    click.option(
+        "--certificate",
+        metavar="ARN",
+        help="Put an internal load balancer with this ACM certificate before the hosts; --count 2 or more.",
+    ),
+    click.option(
+        "--clients",
+        metavar="CIDR",
+        help="Who may connect to the balancer.  [default: the new VPC]",
+    ),
+    click.option(
+        "--max-count", type=click.IntRange(2, MOST_HOSTS), help="Hosts a balanced group may grow to."
+    ),
+    click.option(
+        "--requests-per-minute",
+        type=click.IntRange(min=1),
+        help="With --max-count: requests of one host at which another one is added.",
+    ),
     click.option("--vpc-id", help="Use this VPC instead of making a private one."),
     click.option("--subnet-id", "subnet_ids", multiple=True, help="Subnet of --vpc-id; repeat for several."),
     click.option(

@@ -36,6 +36,7 @@ OFFERINGS = Path(moto.__file__).parent / "ec2" / "resources" / "instance_type_of
 LINTED = json.loads(
     (files("cfnlint.data.schemas.extensions.aws_ec2_instance") / "instancetype_enum.json").read_text()
 )
+CERTIFICATE = "arn:aws:acm:us-west-2:123456789012:certificate/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
 EXISTING = {"vpc_id": "vpc-0a1b2c3d", "subnet_ids": ["subnet-0b2c3d4e", "subnet-0b2c3d4f"]}
 
 
@@ -96,9 +97,13 @@ def examples() -> tuple[Example, ...]:
 def _others() -> tuple[Example, ...]:
     served = [{"accelerator": t.name} for t in catalogue().values() if t.architecture == "x86_64"]
     one, group = {"accelerator": "c7i.xlarge"}, {"accelerator": "c7i.xlarge", "count": 3}
+    balanced = group | {"certificate": CERTIFICATE, "max_count": 6, "requests_per_minute": 3000}
+    elsewhere = {**group, "certificate": CERTIFICATE, "clients": "10.1.0.0/16"}
     ways: dict[str, dict[str, object]] = {
         "single": {"targets": [one], "guard": True, "budget": {"max_usd": 5, "email": "me@example.org"}},
         "fleet": {"targets": [group], "guard": True},
+        "balanced": {"targets": [balanced], "guard": True},
+        "elsewhere": {"targets": [elsewhere], "network": EXISTING},
         "retired": {
             "targets": [{"accelerator": "eia2.medium"}],
             "endpoints": [{"accelerator": "eia2.medium"}],

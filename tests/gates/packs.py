@@ -23,7 +23,7 @@ UNREACHABLE = "http://127.0.0.1:9"  # no pack has business on the network
 # The services our templates use, and those they must not.
 CONTROL_TOWER_SERVICES = (
     *("cloudwatch", "ec2", "ec2autoscaling", "identityandaccessmanagement", "keymanagementservice"),
-    *("lambda", "s3", "sagemaker", "sqs"),
+    *("elasticloadbalancing", "lambda", "s3", "sagemaker", "sqs"),
 )
 PATH_IN_FINDING = re.compile(r'"path": "/Resources/([^/"]+)')
 CONTROL = re.compile(r"\[(CT\.[A-Z0-9.]+)\]")

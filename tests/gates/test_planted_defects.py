@@ -22,7 +22,10 @@ pytestmark = [pytest.mark.gates, pytest.mark.timeout(1800)]
 
 WORLD = "0.0.0.0/0"
 HOST, MODEL, FLEET, NOTEBOOK = "single", "sagemaker-endpoint-inf2-xlarge", "fleet", "sagemaker-notebook-plain"
-RETIRED = "retired"
+RETIRED, BALANCED = "retired", "balanced"
+BALANCER, LISTENER, TARGETS = (
+    f"AWS::ElasticLoadBalancingV2::{kind}" for kind in ("LoadBalancer", "Listener", "TargetGroup")
+)
 GUARD = "single-guard"
 
 
@@ -336,8 +339,57 @@ DEFECTS: list[tuple[str, str, str, Plant]] = [
         "checkov CKV_AWS_27",
         lambda t: of(t, "AWS::SQS::Queue").pop("KmsMasterKeyId"),
     ),
+    (
+        "a load balancer on the internet",
+        BALANCED,
+        "own balancers-are-internal",
+        lambda t: of(t, BALANCER).update(Scheme="internet-facing"),
+    ),
+    (
+        "a load balancer that takes any header",
+        BALANCED,
+        "cfn-guard CT.ELASTICLOADBALANCING.PR.4",
+        lambda t: of(t, BALANCER)["LoadBalancerAttributes"].pop(),
+    ),
+    ("clients from everywhere", BALANCED, "own ingress-from-groups-only", lambda t: clients(t, WORLD)),
+    (
+        "a listener without TLS",
+        BALANCED,
+        "checkov CKV_AWS_2",
+        lambda t: of(t, LISTENER).update(Protocol="HTTP", Port=80),
+    ),
+    (
+        "a listener with TLS of yesterday",
+        BALANCED,
+        "checkov CKV_AWS_103",
+        lambda t: of(t, LISTENER).update(SslPolicy="ELBSecurityPolicy-2016-08"),
+    ),
+    (
+        "a listener without a certificate",
+        BALANCED,
+        "cdk-nag NIST.800.53.R5-ELBv2ACMCertificateRequired",
+        lambda t: of(t, LISTENER).pop("Certificates"),
+    ),
+    (
+        "a balancer that never asks whether hosts are well",
+        BALANCED,
+        "own balancers-are-internal",
+        lambda t: of(t, TARGETS).pop("HealthCheckPort"),
+    ),
+    (
+        "a balanced group without an end",
+        BALANCED,
+        "own groups-end",
+        lambda t: of(t, "AWS::AutoScaling::ScheduledAction").update(MaxSize=6),
+    ),
     ("a template too large", HOST, "own size", lambda t: t["Metadata"].update(x="x" * 51_200)),
 ]
+
+
+def clients(template: Template, cidr: str) -> None:
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::EC2::SecurityGroupIngress" and "CidrIp" in resource["Properties"]:
+            resource["Properties"]["CidrIp"] = cidr
 
 
 def of_scheduler(template: Template) -> dict[str, Any]:

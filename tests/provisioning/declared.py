@@ -24,6 +24,7 @@ from provisioning.aws.connection import Aws
 from provisioning.aws.ec2 import Ec2, InstanceRecord, InterfaceRecord
 from provisioning.aws.ec2_inventory import Ec2Inventory
 from provisioning.aws.ec2_network import Ec2Network
+from provisioning.aws.elbv2 import Elbv2
 from provisioning.aws.iam import Iam
 from provisioning.aws.kms import Kms
 from provisioning.aws.logs import Logs
@@ -547,5 +548,5 @@ def declare_aws() -> DeclaredAws:
     aws.ec2_inventory, aws.sagemaker = Ec2Inventory(empty), SageMaker(empty)
     aws.autoscaling, aws.ec2_network = AutoScaling(empty), Ec2Network(empty)
     aws.scheduler, aws.sqs, aws.kms = Scheduler(empty), Sqs(empty), Kms(empty)
-    aws.budgets, aws.sts = Budgets(empty), Sts(empty)
+    aws.budgets, aws.sts, aws.elbv2 = Budgets(empty), Sts(empty), Elbv2(empty)
     return DeclaredAws(aws, cloudformation, s3, ec2, ssm)

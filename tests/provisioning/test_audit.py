@@ -62,6 +62,19 @@ def make_network(client: Callable[..., Any], owner: str) -> None:
     ec2.create_vpc(CidrBlock="10.1.0.0/16", TagSpecifications=[{"ResourceType": "vpc", "Tags": repaired}])
 
 
+def make_balancer(client: Callable[..., Any], owner: str) -> None:
+    ec2, elb = client("ec2"), client("elbv2")
+    vpc = ec2.create_vpc(CidrBlock="10.2.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.2.{number}.0/24", AvailabilityZone=f"{REGION}{zone}")
+        for number, zone in enumerate("ab")
+    ]
+    elb.create_load_balancer(
+        Name=owner, Subnets=[each["Subnet"]["SubnetId"] for each in subnets], Tags=tag_list(owner)
+    )
+    elb.create_target_group(Name=owner, Protocol="HTTP", Port=8000, VpcId=vpc, Tags=tag_list(owner))
+
+
 def make_compute(client: Callable[..., Any], owner: str) -> None:
     ec2 = client("ec2")
     tags = tag_list(owner)
@@ -151,7 +164,15 @@ def make_guard(client: Callable[..., Any], owner: str) -> None:
 
 def make_one_of_everything(session: boto3.Session, owner: str) -> None:
     client: Callable[..., Any] = session.client
-    for make in (make_network, make_compute, make_identity, make_the_rest, make_endpoint, make_guard):
+    for make in (
+        make_network,
+        make_balancer,
+        make_compute,
+        make_identity,
+        make_the_rest,
+        make_endpoint,
+        make_guard,
+    ):
         make(client, owner)
 
 
@@ -247,7 +268,7 @@ def test_an_audit_without_an_answer_is_no_audit(aws: Aws) -> None:
         audit(aws, "demo")
 
 
-@pytest.mark.parametrize("spec", ["three", "existing-vpc"])
+@pytest.mark.parametrize("spec", ["three", "existing-vpc", "balanced"])
 def test_every_type_the_templates_create_is_audited(spec: str) -> None:
     for stack in synthesize(SPECS[spec]):
         types = {resource["Type"] for resource in json.loads(stack.body)["Resources"].values()}

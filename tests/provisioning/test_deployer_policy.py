@@ -38,6 +38,8 @@ IAM_NAMES = {
 }
 # botocore's name of a service where the module's own name is not it.
 SERVICES = {"sagemaker_runtime": "sagemaker-runtime"}
+# IAM's name of a service where it is not botocore's.
+PREFIXES = {"elbv2": "elasticloadbalancing"}
 # CloudFormation calls it for us, to resolve the image parameter.
 OF_PARAMETERS = "ssm:GetParameters"
 # What `aws ssm start-session` starts calls it.
@@ -68,7 +70,7 @@ def actions_of_the_edge() -> set[str]:
             "download_file": "DownloadFile",
         }
         for call in calls:
-            operation = f"{service.partition('-')[0]}:{names[call]}"
+            operation = f"{PREFIXES.get(service) or service.partition('-')[0]}:{names[call]}"
             actions.update(IAM_NAMES.get(operation, [operation]))
     return actions
 
@@ -96,7 +98,7 @@ def test_the_tools_own_calls_are_exactly_those_of_the_edges_source() -> None:
     assert set(listed) - {OF_PARAMETERS, OF_THE_PLUGIN} == actions_of_the_edge()
 
 
-@pytest.mark.parametrize("name", ["cpu", "group", "strict-account"])
+@pytest.mark.parametrize("name", ["cpu", "group", "balanced", "strict-account"])
 def test_the_policy_holds_the_tools_calls_and_what_the_templates_types_take_and_no_more(name: str) -> None:
     spec, policy = policy_of(name, guard=True)
     own = {action for actions in DIRECT.values() for action in actions}
@@ -159,20 +161,43 @@ def test_resources_are_the_deployments_own_in_its_own_path() -> None:
     _, policy = policy_of("strict-account")
     resources = granted(policy)
     assert resources["iam:CreateRole"] == {
-        "arn:aws:iam::123456789012:role/teams/amazonei/amazonei/us-west-2/*"
+        f"arn:aws:iam::123456789012:{kind}/teams/amazonei/amazonei/us-west-2/*"
+        for kind in ("instance-profile", "policy", "role")
     }
     assert resources["s3:PutObject"] == {"arn:aws:s3:::amazonei-*/*"}
     assert resources["kms:Decrypt"] == {KEY}
     assert resources["ssm:GetParameter"] == {"arn:aws:ssm:us-west-2::parameter/aws/service/*"}
-    assert resources["ec2:CreateSubnet"] == {
-        "arn:aws:ec2:us-west-2:123456789012:subnet/*",
-        "arn:aws:ec2:us-west-2:123456789012:vpc/*",
-    }
+    assert {f"arn:aws:ec2:us-west-2:123456789012:{kind}/*" for kind in ("subnet", "vpc")} <= resources[
+        "ec2:CreateSubnet"
+    ]
+    # Of actions on several types at once, each says its own.
+    assert "arn:aws:ec2:us-west-2:123456789012:network-interface/*" not in resources["ec2:DeleteTags"]
 
 
 def test_a_group_takes_autoscalings_own_role_and_one_host_does_not() -> None:
     assert "iam:CreateServiceLinkedRole" in granted(policy_of("group")[1])
     assert "iam:CreateServiceLinkedRole" not in granted(policy_of("cpu")[1])
+    assert own_roles("group") == ["autoscaling.amazonaws.com"]
+    assert own_roles("balanced") == ["autoscaling.amazonaws.com", "elasticloadbalancing.amazonaws.com"]
+
+
+def own_roles(name: str) -> list[str]:
+    """Return the services whose roles of AWS's own may be made."""
+    statements = policy_of(name)[1]["Statement"]
+    (found,) = (each for each in statements if "iam:CreateServiceLinkedRole" in _listed(each["Action"]))
+    services: list[str] = found["Condition"]["StringEquals"]["iam:AWSServiceName"]
+    return services
+
+
+def test_a_balanced_group_takes_what_makes_its_balancer_and_no_other_groups_targets() -> None:
+    actions = granted(policy_of("balanced")[1])
+    assert "elasticloadbalancing:CreateLoadBalancer" not in granted(policy_of("group")[1])
+    assert actions["elasticloadbalancing:CreateListener"] == {
+        f"arn:aws:elasticloadbalancing:us-west-2:123456789012:{each}/*"
+        for each in ("listener/app", "loadbalancer/app", "targetgroup")
+    }
+    assert "elasticloadbalancing:RegisterTargets" not in actions
+    assert "autoscaling:PutScalingPolicy" in actions
 
 
 def test_who_deploys_endpoints_makes_asks_and_reads_them() -> None:

@@ -9,7 +9,7 @@ from artifacts.targets import find
 from provisioning.aws.ec2 import ImageRecord
 from provisioning.network import ObservedNetwork
 from provisioning.preflight import Observed, judge, place
-from tests.stacks.specs import described
+from tests.stacks.specs import BALANCED, described
 
 if TYPE_CHECKING:
     from stacks.spec import DeploymentSpec
@@ -66,6 +66,12 @@ def test_every_reason_against_a_plan_is_found(
     spec: DeploymentSpec, zones: dict[str, tuple[str, ...]], changes: dict[str, Any], expected: list[str]
 ) -> None:
     assert codes(spec, observed(spec, zones, **changes)) == expected
+
+
+@pytest.mark.parametrize(("zones", "expected"), [((A, B), []), ((A,), ["balancer-in-one-zone"])])
+def test_a_balancer_needs_two_zones_with_the_type(zones: tuple[str, ...], expected: list[str]) -> None:
+    spec = described(targets=[BALANCED])
+    assert codes(spec, observed(spec, {"c7i.xlarge": zones})) == expected
 
 
 def test_three_types_in_three_zones_have_no_two_in_common() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,6 +67,22 @@ def test_a_fleet_of_any_size_costs_one_upload_and_one_command(hosts: int, packag
     }
     (command,) = world.declared.ssm.sent
     assert (command.max_concurrency, command.max_errors) == ("50", "0")
+
+
+@pytest.mark.parametrize(("hosts", "wanted", "wave"), [(5, 50, "2"), (5, 1, "1"), (1, 50, "1")])
+def test_behind_a_balancer_at_most_half_of_the_hosts_switch_at_once(
+    hosts: int, wanted: int, wave: str, package: Package
+) -> None:
+    world = fleet(hosts)
+    stack = world.declared.cloudformation.declare_stack("demo").record
+    balanced = replace(stack, outputs={"BalancerUrl": "https://a.elb"})
+    deployment = replace(world.calls.deployment, stacks=(balanced,))
+    world.calls = replace(world.calls, deployment=deployment)
+    ship(world.calls, package, wave=wanted)
+    roll_back(world.calls, "c7i.xlarge")
+    concurrency = [command.max_concurrency for command in world.declared.ssm.sent]
+    assert concurrency == [wave, str(max(1, hosts // 2))]
+    assert not replace(deployment, stacks=(stack,)).is_balanced("c7i.xlarge")
 
 
 def test_shipping_again_asks_twice_and_sends_no_data(package: Package) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
+from artifacts.serve.rotation import DOOR_PORT, HEALTH_PORT
 from stacks.boot import LIMIT_BYTES as USER_DATA_BYTES
 from tests.stacks.service_rules import SERVICE_RULES
 
@@ -27,6 +28,7 @@ BUCKET_NAME_BYTES = 63
 LAUNCHED = ("launch-template", "network-interface", "volume")
 UNTAGGABLE = {
     "AWS::ApplicationAutoScaling::ScalingPolicy",
+    "AWS::AutoScaling::ScalingPolicy",
     "AWS::AutoScaling::ScheduledAction",
     "AWS::EC2::SecurityGroupIngress",
     "AWS::EC2::SubnetRouteTableAssociation",
@@ -47,10 +49,14 @@ FORBIDDEN = (
     "Custom::",
 )
 WORLD = {"0.0.0.0/0", "::/0"}
+TLS = ("tcp", 443, 443)
+SSH = ("tcp", 22, 22)
+OF_BALANCED_HOSTS = {("tcp", port, port) for port in (DOOR_PORT, HEALTH_PORT)}
 # https://docs.aws.amazon.com/service-authorization/latest/reference/ lists no resource for these.
 WITHOUT_RESOURCE_LEVEL = (
     *("application-autoscaling:Describe", "autoscaling:Describe", "cloudwatch:PutMetricData"),
-    *("ec2:Describe", "ec2messages:", "ecr:GetAuthorizationToken", "ssmmessages:"),
+    *("ec2:Describe", "ec2messages:", "ecr:GetAuthorizationToken", "elasticloadbalancing:Describe"),
+    "ssmmessages:",
 )
 # These send neither aws:SourceAccount nor aws:SourceArn when they assume a role; CloudFormation's may only
 # be passed by its ARN (`pass_role_is_narrow`).
@@ -110,20 +116,46 @@ def everything_tagged(template: Template) -> Broken:
 
 
 def ingress_from_groups_only(template: Template) -> Broken:
-    """Who may enter is another group of the deployment, or for SSH somebody who is not the world."""
+    """Who may enter is another group, or for SSH and for a balancer somebody who is not the world."""
+    balancers = _groups_of_balancers(template)
     for name, resource in _of_type(template, "AWS::EC2::SecurityGroup"):
         if resource.get("SecurityGroupIngress"):
             yield name, "ingress is written into the group"
     for name, resource in _of_type(template, "AWS::EC2::SecurityGroupIngress"):
-        from_group = "SourceSecurityGroupId" in resource and _port_range(resource) == ("tcp", 443, 443)
-        if not from_group and not _is_narrow_ssh(resource):
+        ports, source = _port_range(resource), json.dumps(resource.get("SourceSecurityGroupId"))
+        wanted = OF_BALANCED_HOSTS if source in balancers else {TLS}
+        from_group = source != "null" and ports in wanted
+        to_balancer = ports == TLS and json.dumps(resource.get("GroupId")) in balancers
+        if not from_group and not (_is_narrow(resource) and (ports == SSH or to_balancer)):
             yield name, "ingress is something else than TLS from a group"
 
 
-def _is_narrow_ssh(rule: Resource) -> bool:
+def _is_narrow(rule: Resource) -> bool:
     block = rule.get("CidrIp") or rule.get("CidrIpv6")
-    narrow = block is not None and ip_network(block).prefixlen >= 8
-    return narrow and _port_range(rule) == ("tcp", 22, 22)
+    return block is not None and ip_network(block).prefixlen >= 8
+
+
+def _groups_of_balancers(template: Template) -> set[str]:
+    return {
+        json.dumps(group)
+        for _, balancer in _of_type(template, "AWS::ElasticLoadBalancingV2::LoadBalancer")
+        for group in balancer.get("SecurityGroups", [])
+    }
+
+
+def balancers_are_internal(template: Template) -> Broken:
+    """A balancer is in our subnets and groups, speaks TLS alone, and sends only to who is in rotation."""
+    for name, balancer in _of_type(template, "AWS::ElasticLoadBalancingV2::LoadBalancer"):
+        if balancer.get("Scheme") != "internal" or not balancer.get("SecurityGroups"):
+            yield name, "the balancer may be reached from the internet, or by anybody in the VPC"
+    for name, listener in _of_type(template, "AWS::ElasticLoadBalancingV2::Listener"):
+        secure = str(listener.get("SslPolicy")).startswith("ELBSecurityPolicy-TLS13-1-2")
+        if (listener.get("Protocol"), listener.get("Port")) != ("HTTPS", 443) or not secure:
+            yield name, "the balancer speaks something else than TLS of today"
+    for name, group in _of_type(template, "AWS::ElasticLoadBalancingV2::TargetGroup"):
+        asked = (group.get("HealthCheckEnabled"), group.get("HealthCheckPort"), group.get("HealthCheckPath"))
+        if asked != (True, str(HEALTH_PORT), "/"):
+            yield name, "requests reach hosts that are not in rotation"
 
 
 def egress_is_narrow(template: Template) -> Broken:
@@ -133,7 +165,9 @@ def egress_is_narrow(template: Template) -> Broken:
         if not rules:
             yield name, "without an egress rule AWS allows all"
         for rule in rules:
-            if _port_range(rule) != ("tcp", 443, 443) or {rule.get("CidrIp"), rule.get("CidrIpv6")} & WORLD:
+            to_hosts = "DestinationSecurityGroupId" in rule and _port_range(rule) in OF_BALANCED_HOSTS
+            to_world = {rule.get("CidrIp"), rule.get("CidrIpv6")} & WORLD
+            if (_port_range(rule) != TLS and not to_hosts) or to_world:
                 yield name, "egress is wider than TLS to a known place"
     for name, _ in _of_type(template, "AWS::EC2::SecurityGroupEgress"):
         yield name, "egress is written outside of its group"
@@ -240,6 +274,7 @@ RULES: tuple[Callable[[Template], Broken], ...] = (
     resources_are_named,
     trust_names_its_source,
     groups_end,
+    balancers_are_internal,
     endpoints_are_restricted,
     hosts_are_private,
     disks_are_encrypted_and_die,

@@ -27,6 +27,14 @@ IDENTITY = {
     "role_path": "/teams/",
 }
 KEY = "arn:aws:kms:us-west-2:123456789012:key/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
+CERTIFICATE = "arn:aws:acm:us-west-2:123456789012:certificate/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
+BALANCED = {
+    "accelerator": "c7i.xlarge",
+    "count": 2,
+    "certificate": CERTIFICATE,
+    "max_count": 6,
+    "requests_per_minute": 3000,
+}
 SPECS: Mapping[str, DeploymentSpec] = {
     "cpu": described("c7i.xlarge"),
     "inferentia": described("inf2.xlarge"),
@@ -36,6 +44,7 @@ SPECS: Mapping[str, DeploymentSpec] = {
     "reused-endpoints": described("c7i.xlarge", network=REUSED),
     "group": described(targets=[{"accelerator": "c7g.xlarge", "count": 3, "spot": True}]),
     "sagemaker-only": described(endpoints=[{"accelerator": "inf2.xlarge"}]),
+    "balanced": described(targets=[BALANCED]),
     "strict-account": described(
         "c7i.xlarge", identity=IDENTITY, kms_key=KEY, key_name="mine", ssh_cidr="10.1.2.0/24"
     ),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from artifacts.serve.document import bootstrap_script
+from stacks.balancing import BalancerSpec
 from stacks.boot import LIMIT_BYTES, user_data
 from stacks.spec import HostSpec
 
@@ -110,6 +111,15 @@ def test_an_emulated_host_writes_its_facts_and_touches_nothing_else(machine: Mac
 def test_a_real_host_arms_its_expiry_before_anything_else(machine: Machine) -> None:
     assert machine.boot().returncode == 0
     assert machine.calls[0] == ("systemd-run --unit=amazonei-expiry --on-active=5400s systemctl poweroff")
+
+
+def test_a_host_behind_a_balancer_knows_that_it_is(machine: Machine) -> None:
+    certificate = "arn:aws:acm:us-west-2:123456789012:certificate/0a1b2c3d"
+    balanced = dataclasses.replace(HOST, count=2, balancer=BalancerSpec(certificate=certificate))
+    assert machine.boot(host=balanced).returncode == 0
+    facts = machine.facts
+    assert isinstance(facts, dict)
+    assert (facts["balanced"], facts["accelerator"]) == (1, "inf2.xlarge")
 
 
 def test_a_real_host_asks_for_its_id_with_a_token(machine: Machine) -> None:

@@ -9,11 +9,17 @@ from stacks.closure import creates_s3_gateway, endpoint_groups, interface_servic
 from stacks.durations import parse_duration
 from stacks.settings import parse_deployment, read_document, reject_unknown
 from stacks.spec import DeploymentSpec, HostSpec, NetworkSpec
-from tests.stacks.specs import EXISTING, SPECS, described
+from tests.stacks.specs import BALANCED, CERTIFICATE, EXISTING, SPECS, described
 
 ROOT = Path(__file__).parents[2]
 VPC = "vpc-0a1b2c3d"
+ELSEWHERE = CERTIFICATE.replace("us-west-2", "eu-west-1")
 RESERVED = "cr-0a1b2c3d4e5f60718"
+
+
+def balanced(**changes: object) -> dict[str, object]:
+    row: dict[str, object] = {"accelerator": "c7i.xlarge", "count": 2, "certificate": CERTIFICATE}
+    return {"targets": [row | changes]}
 
 
 def test_the_whole_file_of_the_contract_becomes_one_spec(tmp_path: Path) -> None:
@@ -78,7 +84,41 @@ def test_an_elastic_inference_accelerator_hangs_on_an_m5_unless_told_otherwise()
         (
             {"targets": [{"accelerator": "c7i.xlarge", "zebra": 1}]},
             "Unknown key 'zebra' in [targets].",
-            "Known here: accelerator, instance_type, count, spot, capacity_reservation, compiler.",
+            "Known here: accelerator, instance_type, count, spot, capacity_reservation, compiler, ",
+        ),
+        (
+            {"targets": [{"accelerator": "c7i.xlarge", "max_count": 3}]},
+            "'max_count' in [targets] is about a load balancer, and there is none.",
+            "certificate =",
+        ),
+        (balanced(certificate="mine"), "'mine' is not the ARN of a certificate", "arn:aws:acm:"),
+        (
+            balanced(certificate=CERTIFICATE.replace("us-west-2", "eu-west-1")),
+            "The certificate is of eu",
+            "ACM",
+        ),
+        (balanced(count=1), "A balancer before 1 c7i.xlarge host has nowhere to send", "count = 2"),
+        (balanced(clients="everybody"), "'everybody' is not a CIDR block", "10.1.0.0/16"),
+        (balanced(clients="0.0.0.0/0"), "Clients from 0.0.0.0/0 are the world.", "Name the addresses"),
+        (balanced(clients="::/0"), "Clients from ::/0 are the world.", "Name the addresses"),
+        (balanced(max_count=4), "How far a group grows and at how many requests", "requests_per_minute ="),
+        (
+            balanced(max_count=2, requests_per_minute=60),
+            "A group of 2 c7i.xlarge hosts cannot",
+            "max_count >",
+        ),
+        (balanced(max_count=4, requests_per_minute=0), "A group that grows at no requests", "1 or more"),
+        (balanced(max_count="4"), "'max_count' in [targets] is not a whole number.", "max_count = 2"),
+        (balanced(accelerator="eia2.medium"), "Hosts with eia2.medium are no group", "Leave the certificate"),
+        (
+            {**balanced(), "network": {"vpc_id": VPC, "subnet_ids": ["subnet-0a1b2c3d", "subnet-0a1b2c3d"]}},
+            "A load balancer stands in two zones, and one subnet is in one.",
+            "--subnet-id",
+        ),
+        (
+            {**balanced(), "network": {"vpc_id": VPC, "subnet_ids": ["subnet-0a1b2c3d", "subnet-0a1b2c3e"]}},
+            f"Who may connect to a balancer in {VPC} is not said.",
+            "clients =",
         ),
         ({"region": None}, "No region is given.", "--region"),
         ({"region": "nowhere"}, "'nowhere' is not a region.", "us-west-2"),
@@ -149,6 +189,14 @@ def test_what_cannot_be_meant_is_refused_with_a_fact_and_a_remedy(
         parse_deployment({"region": "us-west-2", **document})
     assert refused.value.message.startswith(message)
     assert hint in refused.value.hint
+
+
+def test_a_certificate_puts_a_balancer_before_a_group_and_two_keys_let_it_grow() -> None:
+    (host,) = described(targets=[BALANCED]).hosts
+    assert host.is_group
+    assert host.balancer is not None
+    assert (host.balancer.max_count, host.balancer.requests_per_minute) == (6, 3000)
+    assert (host.balancer.region, host.balancer.clients) == ("us-west-2", None)
 
 
 def test_endpoints_that_are_there_are_named_with_their_security_group() -> None:

@@ -164,6 +164,56 @@ GROUP_DEFECTS: list[tuple[str, Defect]] = [
 ]
 
 
+BALANCER = "AWS::ElasticLoadBalancingV2::LoadBalancer"
+LISTENER = "AWS::ElasticLoadBalancingV2::Listener"
+TARGETS = "AWS::ElasticLoadBalancingV2::TargetGroup"
+BALANCED_DEFECTS: list[tuple[str, Defect]] = [
+    ("balancers-are-internal", lambda t: properties(t, BALANCER).update(Scheme="internet-facing")),
+    ("balancers-are-internal", lambda t: properties(t, BALANCER).pop("SecurityGroups")),
+    ("balancers-are-internal", lambda t: properties(t, LISTENER).update(Protocol="HTTP")),
+    (
+        "balancers-are-internal",
+        lambda t: properties(t, LISTENER).update(SslPolicy="ELBSecurityPolicy-TLS-1-0-2015-04"),
+    ),
+    ("balancers-are-internal", lambda t: properties(t, TARGETS).update(HealthCheckPort="traffic-port")),
+    ("balancers-are-internal", lambda t: properties(t, TARGETS).update(HealthCheckEnabled=False)),
+    ("ingress-from-groups-only", lambda t: entering(t, 443).update(CidrIp="0.0.0.0/0")),
+    ("ingress-from-groups-only", lambda t: entering(t, 443).update(FromPort=80)),
+    ("ingress-from-groups-only", lambda t: entering(t, 443).update(GroupId={"Ref": "Elsewhere"})),
+    ("ingress-from-groups-only", lambda t: entering(t, 8000).update(ToPort=8001)),
+    (
+        "ingress-from-groups-only",
+        lambda t: entering(t, 8000).update(SourceSecurityGroupId={"Ref": "Elsewhere"}),
+    ),
+    ("groups-end", lambda t: properties(t, "AWS::AutoScaling::ScheduledAction").update(MinSize=2)),
+    ("everything-tagged", lambda t: properties(t, TARGETS).pop("Tags")),
+    ("nothing-retained", lambda t: first(t, BALANCER).update(DeletionPolicy="Retain")),
+]
+
+
+def entering(template: Template, port: int) -> dict[str, Any]:
+    """Return the rule that lets somebody into the balancer, or the balancer into its hosts."""
+    rules = (
+        resource["Properties"]
+        for name, resource in template["Resources"].items()
+        if name.startswith("Front") and resource["Type"] == "AWS::EC2::SecurityGroupIngress"
+    )
+    return next(rule for rule in rules if rule["FromPort"] == port)
+
+
+@pytest.mark.parametrize(
+    ("rule", "plant"), BALANCED_DEFECTS, ids=[f"{n}-{rule}" for n, (rule, _) in enumerate(BALANCED_DEFECTS)]
+)
+def test_a_defect_planted_in_a_balanced_group_is_caught_by_its_rule(
+    deployments: Mapping[str, tuple[SynthesizedStack, ...]], rule: str, plant: Defect
+) -> None:
+    (stack,) = deployments["balanced"]
+    template: Template = json.loads(stack.body)
+    before = {violation.rule for violation in violations(json.dumps(template))}
+    plant(template)
+    assert rule in {violation.rule for violation in violations(json.dumps(template))} - before
+
+
 def launch(template: Template) -> dict[str, Any]:
     found: dict[str, Any] = properties(template, "AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
     return found
