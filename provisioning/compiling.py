@@ -66,7 +66,7 @@ def compile_model(
     Raises the compiler's own error: `BadRequest` for a model or input spec that cannot be, `CompileError`
     and its family when no artifact that gives the same answers could be made.
     """
-    request.out_dir.mkdir(parents=True, exist_ok=True)  # what cannot be written is told before the work
+    refuse_unwritable(request.out_dir)
     with tempfile.TemporaryDirectory(prefix="amazonei-compile-") as scratch:
         request_file, result_file = Path(scratch, "request.json"), Path(scratch, "result.json")
         request_file.write_bytes(request.to_json())
@@ -80,6 +80,19 @@ def compile_model(
     raise_error(document)
     result = CompileResult.from_document(document)
     return result if shared is None else _shared(result, shared, line.kept, say)
+
+
+def refuse_unwritable(directory: Path) -> None:
+    """Make the directory for artifacts; raises BadRequest, before the work, where none can be written."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            return
+    except OSError as error:
+        raise BadRequest(
+            f"No artifact can be written to {directory}: {error.strerror}.",
+            "Choose another folder with --out.",
+        ) from error
 
 
 def _shared(

@@ -19,7 +19,7 @@ from artifacts.errors import ArtifactRefused
 from artifacts.serve.bundle import build_compiler
 from artifacts.serve.requests import CompileOnHostRequest
 from artifacts.targets import find
-from provisioning.compiling import raise_error
+from provisioning.compiling import raise_error, refuse_unwritable
 from provisioning.operations import Operation, operate
 from provisioning.sources import find_source, pack_source
 from provisioning.supplying import supply
@@ -56,7 +56,7 @@ def compile_on_host(
     refuse_misfit_directory(request.model, find(request.target).compiler, request.target)
     accelerator = calls.deployment.choose(request.target)
     host = min(each.instance_id for each in calls.deployment.hosts_of(accelerator))
-    request.out_dir.mkdir(parents=True, exist_ok=True)  # what cannot be written is told before the work
+    refuse_unwritable(request.out_dir)
     if wheels is not None:
         supply(calls, wheels)
     sent = _send(calls, request.model, working or Path.cwd())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,8 +47,11 @@ def _refused(error: OSError) -> BadRequest:
     """Return what the machine refuses as a message; raise what is no refusal but a bug."""
     if error.errno not in REFUSALS:
         raise error
-    place = error.filename or f"A file for the artifact, or in {tempfile.gettempdir()}"
-    return BadRequest(f"{place} cannot be written: {error.strerror}.", "Make room, or choose another --out.")
+    place = error.filename or "The artifact, or a temporary file,"
+    return BadRequest(
+        f"{place} cannot be written: {error.strerror}.",
+        "Make room, or choose another folder for the artifact with --out, for temporary files with TMPDIR.",
+    )
 
 
 def _compiled(request: CompileRequest, beyond: Beyond | None) -> CompileResult:

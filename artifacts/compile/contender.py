@@ -11,7 +11,7 @@ import torch
 from artifacts.compile.isolation import isolated
 from artifacts.compile.parity import EXAMPLE_SEED, Case, check
 from artifacts.compile.request import LaneReport
-from artifacts.compile.timing import alone, median_ms
+from artifacts.compile.timing import ROUND_S, alone, median_ms
 from artifacts.errors import AmazoneiError
 from artifacts.serve.program import flatten, open_program
 from artifacts.serve.sampling import sample
@@ -75,6 +75,7 @@ class Trial:
     directory: Path  # for the saved programs
     lock: Path  # held while timing
     gate: Gate | None = None  # of labelled examples
+    round_s: float = ROUND_S  # how long a lane is timed, three times
 
 
 def run_lane(recipe: Recipe, trial: Trial) -> Checked | LaneReport:
@@ -125,7 +126,7 @@ def _tried(lane: Lane, trial: Trial) -> Checked:
 def _timed(program: Callable[..., object], trial: Trial) -> float:
     inputs = trial.subject.arguments(sample(trial.subject.inputs, EXAMPLE_SEED))
     with alone(trial.lock):
-        return median_ms(program, inputs)
+        return median_ms(program, inputs, trial.round_s)
 
 
 def time_again(checked: Checked, trial: Trial, timeout_s: float) -> float:

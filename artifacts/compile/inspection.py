@@ -167,8 +167,19 @@ def describe(
         parameter_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
         dtypes=tuple(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors})),
         graph=str(graph),
-        code=str(program.code),
+        code=_code(program),
     )
+
+
+def _code(program: torch.jit.ScriptModule) -> str:
+    """Return the code of the program and of the modules it calls, each once, under their names."""
+    found: dict[str, str] = {}
+    for name, module in program.named_modules():
+        try:
+            found.setdefault(str(module.code), name or "the program")
+        except (AttributeError, RuntimeError):
+            continue  # a module that only holds others
+    return "\n".join(f"# {name}\n{code}" for code, name in found.items())
 
 
 def compare(one: Inspection, other: Inspection) -> dict[str, Any]:

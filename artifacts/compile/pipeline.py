@@ -25,9 +25,10 @@ from artifacts.compile.neuron_programs import NeuronJob, compile_neuron_program,
 from artifacts.compile.packing import Label, pack_program, write_evidence
 from artifacts.compile.parity import Case, examine
 from artifacts.compile.remembering import Won, win
-from artifacts.compile.request import CompileRequest, CompileResult, LaneReport
+from artifacts.compile.request import CompileRequest, CompileResult, LaneReport, Lanes
 from artifacts.compile.sizing import followed, in_between, refuse_filling
 from artifacts.compile.subject import Subject, prepare_subject
+from artifacts.compile.timing import ROUND_S
 from artifacts.compile.toolchain import import_neuron
 from artifacts.compile.torchscript import save
 from artifacts.errors import BadRequest, CompileError, ToolchainMissing
@@ -182,6 +183,8 @@ def _course(job: Job, subject: Subject, cases: tuple[Case, ...]) -> Course:
         lock=cache_directory() / "timing.lock",
         # The largest sizes decide which lane it is; the examples are of those.
         gate=None if job.only else job.gate,
+        # Quick lanes are equal within a tenth; compiles that run side by side wait for each other's timing.
+        round_s=ROUND_S if request.lanes is Lanes.ALL else ROUND_S / 2,
     )
     return Course(
         method=request.method,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROUNDS = 3
-_ROUND_S = 0.1
+ROUND_S = 0.1
 _WARM_UP_RUNS = 3  # TorchScript specialises in its first runs
 
 
@@ -32,8 +32,10 @@ def alone(lock: Path) -> Iterator[None]:
         yield
 
 
-def median_ms(run: Callable[..., object], inputs: tuple[torch.Tensor, ...], rounds: int = ROUNDS) -> float:
-    """Return the time of one request on one thread, in milliseconds.
+def median_ms(
+    run: Callable[..., object], inputs: tuple[torch.Tensor, ...], round_s: float = ROUND_S
+) -> float:
+    """Return the time of one request on one thread, in milliseconds, from rounds of so many seconds.
 
     The least of the rounds' medians: whatever else runs on this machine only ever adds.
     """
@@ -41,5 +43,5 @@ def median_ms(run: Callable[..., object], inputs: tuple[torch.Tensor, ...], roun
         for _ in range(_WARM_UP_RUNS):
             run(*inputs)
         timer = Timer(stmt="run(*inputs)", globals={"run": run, "inputs": inputs}, num_threads=1)
-        medians = [timer.blocked_autorange(min_run_time=_ROUND_S).median for _ in range(rounds)]
+        medians = [timer.blocked_autorange(min_run_time=round_s).median for _ in range(ROUNDS)]
     return min(medians) * 1e3

@@ -73,6 +73,11 @@ def observe(subject: Subject, inputs: Tensors) -> Observation:
 class _Operators(TorchDispatchMode):
     """Follows what the inputs flow into, by the storages they touch."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Keep torch from importing its whole compiler to switch it off here, where it never is on: 4 s."""
+        return False
+
     def __init__(self, seen: Observation, surroundings: Surroundings, inputs: Iterable[torch.Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.seen = seen

@@ -1,4 +1,4 @@
-"""`compile`, `inspect`, `verify`: from a model to an artifact."""
+"""`compile` and `verify`: from a model to an artifact."""
 
 from __future__ import annotations
 
@@ -161,43 +161,6 @@ def _lanes_table(result: CompileResult) -> tuple[tuple[str, ...], list[tuple[str
         *(("right",) if judged else ()),
         "note",
     ), rows
-
-
-@click.command(short_help="Look inside an artifact.")
-@click.argument("artifact", type=ARTIFACT)
-@click.argument("other", type=ARTIFACT, required=False)
-@click.option("--graph", is_flag=True, help="Print the TorchScript graph.")
-@click.option("--code", is_flag=True, help="Print the TorchScript code.")
-@click.option("--ops", is_flag=True, help="Count the operators.  [default]")
-@shared_options
-def inspect(
-    context: Context, *, artifact: Path, other: Path | None, graph: bool, code: bool, ops: bool
-) -> None:
-    """Look inside ARTIFACT: operators, parameters, graph and code; with OTHER, say what differs.
-
-    The archives are verified first.
-    """
-    from provisioning.compiling import inspect_artifact
-
-    found = inspect_artifact(artifact, context.console.detail, other)
-    wanted = {"graph": graph, "code": code, "operators": ops or not (graph or code)}
-    if (graph or code) and other is None and not found["graph"]:
-        raise BadRequest(
-            f"{artifact.name} holds machine code ({found['program']}), which has neither graph nor code.",
-            "Compile the model with --lanes quick to see its TorchScript.",
-        )
-    document = {key: value for key, value in found.items() if wanted.get(key, True)}
-    context.console.answer(document, lambda: _inspect_text(context, document))
-
-
-def _inspect_text(context: Context, document: dict[str, Any]) -> str:
-    parts = [
-        f"{key}: {value}" for key, value in document.items() if key not in ("operators", "graph", "code")
-    ]
-    if "operators" in document:
-        rows = [(name, str(count)) for name, count in document["operators"].items()]
-        parts.append(context.console.table(("operator", "count"), rows))
-    return "\n".join([*parts, *(document[key] for key in ("graph", "code") if key in document)])
 
 
 def _signed_text(signer: str | None) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
-from provisioning.cli.compiling import compile_command, inspect, verify
+from provisioning.cli.compiling import compile_command, verify
 from provisioning.cli.doctor import doctor
 from provisioning.cli.emulation import emulator
 from provisioning.cli.forwarding import forward
+from provisioning.cli.inspecting import inspect
 from provisioning.cli.job import run
 from provisioning.cli.logs import logs
 from provisioning.cli.measuring import benchmark, prices, rank, report

@@ -168,8 +168,9 @@ def test_a_model_that_cannot_be_imported_names_the_line(tmp_path: Path) -> None:
 def test_an_output_folder_that_cannot_be_is_told_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     said: list[str] = []
-    with pytest.raises(FileExistsError):
+    with pytest.raises(BadRequest, match=r"No artifact can be written to .*out: File exists") as refused:
         compiled(tmp_path, "raise SystemExit\n", said)
+    assert "--out" in refused.value.hint
     assert said == []
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -93,3 +95,21 @@ def test_who_waits_for_a_key_finds_what_the_holder_kept(tmp_path: Path) -> None:
 def test_the_cache_lies_where_xdg_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_directory() == tmp_path / "amazonei" / "compile"
+
+
+def test_a_full_disk_is_a_reason_not_to_keep_and_no_error(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("artifacts.compile.cache.shutil.copyfile", full)
+    assert store.keep("n" * 64, {}, {"program": tmp_path / "made.pt"}) == "No space left on device"
+    assert store.find("n" * 64) is None
+    assert store.find(KEY) is not None
+
+
+def test_a_place_that_cannot_be_written_is_known_beforehand(store: Store, tmp_path: Path) -> None:
+    assert store.usable() == ""
+    (tmp_path / "file").touch()
+    assert Store(tmp_path / "file" / "cache").usable() == "Not a directory"

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from contextlib import closing
@@ -8,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import artifacts.compile.__main__ as process
 from artifacts.archive import open_verified
 from artifacts.compile.request import CompileRequest, CompileResult, Method
 
@@ -106,3 +109,21 @@ def test_a_damaged_artifact_is_not_inspected(two_layers: CompileResult, tmp_path
     done, document = _run(tmp_path, "artifacts.compile.inspect", str(damaged))
     assert done.returncode == 4
     assert document["error"]["code"] == "artifact-refused"
+
+
+@pytest.mark.parametrize(
+    ("path", "said"), [(None, "The artifact, or a temporary file,"), ("out/a.aei", "out/a.aei")]
+)
+def test_a_full_disk_is_told_as_what_it_is(
+    path: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> CompileResult:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    monkeypatch.setattr(process, "_compiled", full)
+    (tmp_path / "request.json").write_bytes(_request("m.py:f", tmp_path).to_json())
+    words = ["--request", str(tmp_path / "request.json"), "--result", str(tmp_path / "result.json")]
+    assert process.main(words) == 2
+    error = json.loads((tmp_path / "result.json").read_bytes())["error"]
+    assert error["message"] == f"{said} cannot be written: No space left on device."
+    assert "TMPDIR" in error["hint"]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,7 @@ import torch
 
 from artifacts.compile import recipes
 from artifacts.compile.contender import Checked, Lane, Trial, run_lane
-from artifacts.compile.lanes import Race, choose
+from artifacts.compile.lanes import Race, choose, ranking
 from artifacts.compile.parity import examine
 from artifacts.compile.recipes import Recipe, Recorded
 from artifacts.compile.recording import record
@@ -66,6 +68,9 @@ def test_the_fastest_that_agrees_is_chosen() -> None:
 def test_of_two_equally_fast_the_plainer_is_chosen() -> None:
     assert choose(_race(_checked("plain", 10.0), _checked("fancy", 9.95))).lane.name == "plain"
     assert choose(_race(_checked("plain", 10.0), _checked("fancy", 9.5))).lane.name == "fancy"
+    tiny = _race(_checked("plain", 0.06), _checked("fancy", 0.02))
+    assert choose(tiny).lane.name == "fancy"
+    assert choose(replace(tiny, tie_ms=0.1)).lane.name == "plain"  # a request costs the server as much
 
 
 def test_a_lane_that_kept_the_branches_beats_a_faster_one_that_erased_them() -> None:
@@ -127,3 +132,28 @@ def test_who_times_holds_the_machines_lock(tmp_path: Path) -> None:
 
     with alone(tmp_path / "lock"), (tmp_path / "lock").open("w") as other, pytest.raises(BlockingIOError):
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_times_are_taken_also_where_no_lock_can_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with alone(tmp_path / "file" / "lock"):
+        pass
+
+
+def test_a_full_disk_is_no_property_of_a_lane(trial: Trial) -> None:
+    def full(_: Path) -> tuple[str, ...]:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match="No space left on device"):
+        run_lane(Recipe(name="full", make=full), trial)
+
+
+def test_lanes_are_ranked_as_they_would_be_chosen() -> None:
+    run = _race(
+        _checked("erased", 1.0, erased=("m.py:3",)),
+        _checked("plain", 10.05),
+        _checked("wrong", 2.0, passed=False),
+        _checked("fancy", 10.0),
+        _checked("slow", 30.0),
+    )
+    assert ranking(run) == ("plain", "fancy", "slow", "erased")

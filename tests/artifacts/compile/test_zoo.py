@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 ZOO = Path(__file__).parents[1] / "zoo_models.py"
+FULL = ZOO.with_name("full_models.py")
+LONG_IDS, LONG_MASK = "input_ids=int64[1,128]:0..30522", "attention_mask=int64[1,128]:0..2"
 IDS, MASK = "input_ids=int64[1,16]:0..101", "attention_mask=int64[1,16]:0..2"
 
 
@@ -76,6 +78,23 @@ def test_an_architecture_that_people_deploy_compiles_verifies_and_answers(
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("name", ["resnet50", "vgg16"])
-def test_the_full_size_compiles_verifies_and_answers(name: str, tmp_path: Path) -> None:
-    _compile_and_serve(f"pytorchcv.models.{name[:-2]}:{name}", ("x=float32[1,3,224,224]",), tmp_path)
+@pytest.mark.parametrize(
+    ("name", "specs"),
+    [
+        ("resnet18", ("x=float32[1,3,224,224]",)),
+        ("resnet50", ("x=float32[1,3,224,224]",)),
+        ("vgg16", ("x=float32[1,3,224,224]",)),
+        ("inceptionv3", ("x=float32[1,3,299,299]",)),
+        ("unet", ("image=float32[1,3,128,128]",)),
+        ("bert", (LONG_IDS, LONG_MASK)),
+        ("gpt2", (LONG_IDS, LONG_MASK)),
+        ("distilbert", (LONG_IDS, LONG_MASK)),
+        ("roberta", (LONG_IDS, LONG_MASK)),
+        ("t5_encoder", (LONG_IDS, LONG_MASK)),
+        ("vit", ("pixel_values=float32[1,3,224,224]",)),
+    ],
+)
+def test_the_full_size_compiles_verifies_and_answers(
+    name: str, specs: tuple[str, ...], tmp_path: Path
+) -> None:
+    _compile_and_serve(f"{FULL}:{name}", specs, tmp_path)

@@ -121,6 +121,12 @@ def test_a_path_the_machine_refuses_is_a_bad_request_that_names_it(
     assert "error: build/report.html: No space left on device." in capsys.readouterr().err
 
 
+def test_a_full_disk_is_no_bug_also_where_no_path_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert run(raising(full), [], prog_name="job") == 2
+    assert "No space left on device" in capsys.readouterr().err
+
+
 def test_any_other_error_of_the_system_is_a_bug() -> None:
     assert run(raising(OSError(errno.EIO, "I/O error")), [], prog_name="job") == 1
 
