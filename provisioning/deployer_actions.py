@@ -23,8 +23,8 @@ DIRECT: Mapping[str, tuple[str, ...]] = {
         *(
             f"ec2:Describe{kind}"
             for kind in (
-                *("AvailabilityZones", "Images", "InstanceTypeOfferings", "Instances", "KeyPairs"),
-                "LaunchTemplates",
+                *("AvailabilityZones", "Images", "InstanceTypeOfferings", "InstanceTypes", "Instances"),
+                *("KeyPairs", "LaunchTemplates"),
                 *("ManagedPrefixLists", "NetworkInterfaces", "Regions", "RouteTables", "SecurityGroups"),
                 *("Snapshots", "Subnets", "Volumes", "VpcAttribute", "VpcEndpoints", "Vpcs"),
             )
@@ -39,6 +39,7 @@ DIRECT: Mapping[str, tuple[str, ...]] = {
             f"sagemaker:List{kind}"
             for kind in ("EndpointConfigs", "Endpoints", "Models", "NotebookInstances")
         ),
+        *("servicequotas:GetAWSDefaultServiceQuota", "servicequotas:GetServiceQuota"),
         "sqs:ListQueues",
         "ssm:CancelCommand",
         "ssm:DescribeInstanceInformation",

@@ -15,6 +15,7 @@ from artifacts.targets import find
 from provisioning.errors import NotFound
 from provisioning.findings import Finding, Level
 from provisioning.network import judge_network, observe_network
+from provisioning.quotas import Wanted, judge_quotas, observe_quotas
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from provisioning.aws import Aws
     from provisioning.aws.ec2 import ImageRecord
     from provisioning.network import ObservedNetwork
+    from provisioning.quotas import Usage
     from stacks.spec import DeploymentSpec, HostSpec
 
 
@@ -36,6 +38,7 @@ class Observed:
     s3_prefix_list: str | None
     network: ObservedNetwork
     has_key: bool = True  # whether the key pair that was named exists
+    quotas: tuple[Usage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +59,15 @@ def observe(aws: Aws, spec: DeploymentSpec, network: ObservedNetwork | None = No
         s3_prefix_list=aws.ec2.s3_prefix_list_id(),
         network=network or observe_network(aws, spec),
         has_key=spec.key_name is None or aws.ec2.has_key_pair(spec.key_name),
+        quotas=observe_quotas(aws, _wanted(spec), spec.name),
     )
+
+
+def _wanted(spec: DeploymentSpec) -> Iterator[Wanted]:
+    for host in spec.hosts:
+        if host.capacity_reservation is None:  # a reservation was counted when it was made
+            most = (host.balancer and host.balancer.max_count) or host.count
+            yield Wanted(instance_type=host.instance_type, count=most, is_spot=host.spot)
 
 
 def _types(spec: DeploymentSpec) -> set[str]:
@@ -85,6 +96,7 @@ def judge(spec: DeploymentSpec, observed: Observed) -> tuple[Finding, ...]:
         *_judge_zones(spec, observed),
         *_judge_balancer(spec, observed),
         *_judge_key(spec, observed),
+        *judge_quotas(observed.quotas, spec.region),
     ]
     order = {Level.ERROR: 0, Level.WARNING: 1, Level.INFO: 2}
     return tuple(sorted(found, key=lambda finding: order[finding.level]))

@@ -14,6 +14,7 @@ from provisioning.aws.autoscaling import AutoScaling
 from provisioning.aws.budgets import Budgets
 from provisioning.aws.cloudformation import CloudFormation
 from provisioning.aws.ec2 import Ec2
+from provisioning.aws.ec2_capacity import Ec2Capacity
 from provisioning.aws.ec2_inventory import Ec2Inventory
 from provisioning.aws.ec2_network import Ec2Network
 from provisioning.aws.elbv2 import Elbv2
@@ -24,6 +25,7 @@ from provisioning.aws.s3 import S3
 from provisioning.aws.sagemaker import SageMaker
 from provisioning.aws.sagemaker_runtime import SageMakerRuntime
 from provisioning.aws.scheduler import Scheduler
+from provisioning.aws.service_quotas import ServiceQuotas
 from provisioning.aws.sqs import Sqs
 from provisioning.aws.ssm import Ssm
 from provisioning.aws.sts import Sts
@@ -120,6 +122,11 @@ class Aws:
         return Ec2(self._session.client("ec2", endpoint_url=self.endpoint_url, config=self._config()))
 
     @cached_property
+    def ec2_capacity(self) -> Ec2Capacity:
+        """What of the account's quotas runs."""
+        return Ec2Capacity(self._session.client("ec2", endpoint_url=self.endpoint_url, config=self._config()))
+
+    @cached_property
     def ec2_inventory(self) -> Ec2Inventory:
         """Every kind of EC2 resource, by tag."""
         return Ec2Inventory(
@@ -168,6 +175,11 @@ class Aws:
     def scheduler(self) -> Scheduler:
         """Groups of schedules."""
         return Scheduler(self._client("scheduler"))
+
+    @cached_property
+    def service_quotas(self) -> ServiceQuotas:
+        """How much of a service the account may use."""
+        return ServiceQuotas(self._client("service-quotas"))
 
     @cached_property
     def sqs(self) -> Sqs:

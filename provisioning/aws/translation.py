@@ -52,6 +52,7 @@ NOT_FOUND_CODES = frozenset(
         "NoSuchBucket",
         "NoSuchEntity",
         "NoSuchKey",
+        "NoSuchResourceException",
         "NoSuchTagSet",
         "NoSuchUpload",
         "ParameterNotFound",

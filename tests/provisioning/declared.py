@@ -22,6 +22,7 @@ from provisioning.aws.cloudformation import (
 )
 from provisioning.aws.connection import Aws
 from provisioning.aws.ec2 import Ec2, InstanceRecord, InterfaceRecord
+from provisioning.aws.ec2_capacity import Ec2Capacity
 from provisioning.aws.ec2_inventory import Ec2Inventory
 from provisioning.aws.ec2_network import Ec2Network
 from provisioning.aws.elbv2 import Elbv2
@@ -549,4 +550,5 @@ def declare_aws() -> DeclaredAws:
     aws.autoscaling, aws.ec2_network = AutoScaling(empty), Ec2Network(empty)
     aws.scheduler, aws.sqs, aws.kms = Scheduler(empty), Sqs(empty), Kms(empty)
     aws.budgets, aws.sts, aws.elbv2 = Budgets(empty), Sts(empty), Elbv2(empty)
+    aws.ec2_capacity = Ec2Capacity(empty)
     return DeclaredAws(aws, cloudformation, s3, ec2, ssm)

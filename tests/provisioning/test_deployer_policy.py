@@ -37,9 +37,9 @@ IAM_NAMES = {
     "sts:GetCallerIdentity": [],
 }
 # botocore's name of a service where the module's own name is not it.
-SERVICES = {"sagemaker_runtime": "sagemaker-runtime"}
+SERVICES = {"sagemaker_runtime": "sagemaker-runtime", "service_quotas": "service-quotas"}
 # IAM's name of a service where it is not botocore's.
-PREFIXES = {"elbv2": "elasticloadbalancing"}
+PREFIXES = {"elbv2": "elasticloadbalancing", "service-quotas": "servicequotas"}
 # CloudFormation calls it for us, to resolve the image parameter.
 OF_PARAMETERS = "ssm:GetParameters"
 # What `aws ssm start-session` starts calls it.
