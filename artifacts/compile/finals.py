@@ -50,7 +50,7 @@ def settle(
     until = clock() + rules.seconds
     while len(rounds) < rules.rounds:
         live = _live([first, *rounds], rules)
-        if len(live) < 2 or _settled(_evened(first, rounds, live), rules):
+        if len(live) < 2 or _settled(evened(rounds, live, first), rules):
             break
         order = live if len(rounds) % 2 else live[::-1]  # a drift meets both ends alike
         taken = {name: again(name) for name in order if clock() <= until}
@@ -71,20 +71,24 @@ def _ratio(comparisons: Sequence[Times], name: str) -> float:
     return min(times[name] / min(times.values()) for times in comparisons if name in times)
 
 
-def _evened(first: Times, rounds: Sequence[Times], live: Sequence[str]) -> dict[str, list[float]]:
-    """Return the lanes' times of each round, less what slowed the whole round."""
-    least = {name: min(times[name] for times in (first, *rounds)) for name in live}
+def evened(
+    rounds: Sequence[Times], live: Sequence[str], first: Times | None = None
+) -> dict[str, list[float]]:
+    """Return the lanes' times of each round, less what slowed the whole round.
+
+    `first` are times of another occasion, with which a slowed round is compared, too.
+    """
+    known = rounds if first is None else (first, *rounds)
+    least = {name: min(times[name] for times in known) for name in live}
     slowed = [min(times[name] / least[name] for name in live) for times in rounds]
     return {
         name: [times[name] / factor for times, factor in zip(rounds, slowed, strict=True)] for name in live
     }
 
 
-def _settled(evened: Mapping[str, Sequence[float]], rules: Rules) -> bool:
+def _settled(times: Mapping[str, Sequence[float]], rules: Rules) -> bool:
     """Return whether each lane took about the same, but for the edges of bursts."""
-    return all(
-        _alike(times, rules) >= max(rules.alike, rules.share * len(times)) for times in evened.values()
-    )
+    return all(_alike(each, rules) >= max(rules.alike, rules.share * len(each)) for each in times.values())
 
 
 def _alike(times: Sequence[float], rules: Rules) -> int:
@@ -97,7 +101,7 @@ def _alike(times: Sequence[float], rules: Rules) -> int:
 def _usual(first: Times, rounds: Sequence[Times], rules: Rules) -> dict[str, float]:
     comparisons = [first, *rounds]
     live = [name for name in comparisons[-1] if name in _live(comparisons, rules)]
-    evened = _evened(first, rounds, live) if rounds else {name: [first[name]] for name in live}
-    middle = {name: statistics.median(times) for name, times in evened.items()}
+    times = evened(rounds, live, first) if rounds else {name: [first[name]] for name in live}
+    middle = {name: statistics.median(each) for name, each in times.items()}
     least = min(middle.values())
     return {name: least * _ratio(comparisons, name) for name in first} | middle
