@@ -27,7 +27,7 @@ def answer(handler: Handler, bodies: Sequence[bytes]) -> Iterator[Reply]:
         yield each if isinstance(each, Reply) else write(each, next(outcomes))
 
 
-def read(handler: Handler, body: bytes) -> Question | Reply:
+def read(handler: Handler, body: bytes | bytearray) -> Question | Reply:
     """Return the decoded and checked request, or the reply that says what was expected."""
     try:
         return decode(handler, body)

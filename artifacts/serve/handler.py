@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,12 +21,13 @@ from artifacts.serve.fitting import (
     sizes_of,
     stacked,
 )
+from artifacts.serve.layouts import Layouts
 from artifacts.serve.neuron import onto_device, runs_on_neuron
 from artifacts.serve.processor import processor_features, refuse_unfit
 from artifacts.serve.program import CUDA, CUDA_GRAPH, ELASTIC_INFERENCE, flatten
 from artifacts.serve.sampling import dtype_name, sample, torch_dtype
 from artifacts.serve.torch_eia import attach, installed_torcheia
-from artifacts.specs import batch_axis
+from artifacts.specs import axes_of, batch_axis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -45,6 +46,7 @@ class Handler:
 
     manifest: Manifest
     _programs: Mapping[str, Callable[..., Any]]  # by the bucket they were compiled for
+    layouts: Layouts = field(default_factory=Layouts)  # of raw requests that this model accepted
 
     @property
     def batch_limit(self) -> int:
@@ -79,8 +81,17 @@ class Handler:
 
         Requests are filled up to the next size that a program was compiled for, and answers are cut back.
         """
+        if not axes_of(self.manifest.inputs):
+            return [self._answer(request) for request in requests]
         stacks = stacked(self.manifest.inputs, requests)
         return [answer for stack in stacks for answer in self._answers(stack)]
+
+    def _answer(self, request: Tensors) -> Tensors:
+        """Answer a request of the one size that there is."""
+        with torch.inference_mode():
+            answer = self._programs[""](*(request[spec.name] for spec in self.manifest.inputs))
+        names = (spec.name for spec in self.manifest.outputs)
+        return dict(zip(names, flatten(answer), strict=True))
 
     def _answers(self, stack: Stack) -> Iterator[Tensors]:
         program = self._programs[bucket_key(self.manifest.inputs, stack.bucket)]
@@ -167,7 +178,7 @@ def _import_runtime(manifest: Manifest) -> ModuleType | None:
         ) from error
 
 
-def parse_json(data: bytes) -> object:
+def parse_json(data: bytes | bytearray) -> object:
     """Read a JSON body; raises BadRequest."""
     try:
         return json.loads(data)

@@ -63,19 +63,19 @@ class Link:
         """Return the descriptor to wait on."""
         return self._socket.fileno()
 
-    def receive(self) -> bytes:
-        """Return the body of the request that has arrived; raises FrontGone."""
+    def receive(self) -> bytearray:
+        """Return the body of the request that has arrived, as memory of its own; raises FrontGone."""
         size = self._receive(self._view, 0, _HEAD.size)
         _, _, identifier, state, length = _HEAD.unpack_from(self._buffer)
         self._task = identifier + state
         whole = _HEAD.size + length
         if whole <= _BUFFER_BYTES:
             self._receive(self._view, size, whole)
-            return bytes(self._view[_HEAD.size : whole])
+            return self._buffer[_HEAD.size : whole]
         body = bytearray(length)
         body[: size - _HEAD.size] = self._view[_HEAD.size : size]
         self._receive(memoryview(body), size - _HEAD.size, length)
-        return bytes(body)
+        return body
 
     def answer(self, reply: Reply) -> None:
         """Answer the request; raises FrontGone."""

@@ -29,7 +29,7 @@ class Stages(Protocol):
     batch: int  # how many questions `compute` takes at once
     overlaps: bool  # whether `compute` leaves the processor to the other two
 
-    def read(self, body: bytes) -> Any | Reply:
+    def read(self, body: bytearray) -> Any | Reply:
         """Return the question in a body, or the reply that says what is wrong with it."""
 
     def compute(self, questions: Sequence[Any]) -> Sequence[Any]:

@@ -18,7 +18,7 @@ MAGIC = b"\x93NUMPY"
 _READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
-def read(body: bytes) -> torch.Tensor:
+def read(body: bytes | bytearray) -> torch.Tensor:
     """Return the array in a file; raises BadRequest."""
     stream = io.BytesIO(body)
     try:

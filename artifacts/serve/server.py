@@ -26,6 +26,9 @@ from artifacts.serve.worker import (
     ModelWorker,
 )
 
+# Of tokio, on which mosec's front runs (https://docs.rs/tokio/latest/tokio/attr.main.html).
+_THREADS_VARIABLE = "TOKIO_WORKER_THREADS"
+_CPUS_PER_THREAD = 4
 _PAUSE_S = 1.0  # between a death and the next attempt
 
 
@@ -70,6 +73,15 @@ def worker_environments(options: argparse.Namespace, cpus: list[int]) -> list[di
     return environments
 
 
+def front_threads(cpus: int) -> int:
+    """Return how many threads mosec's front shall have beside workers that use every CPU.
+
+    By default it has one per CPU, which wake each other for every request and take turns with the workers.
+    One thread alone carries thousands of requests a second.
+    """
+    return max(1, cpus // _CPUS_PER_THREAD)
+
+
 def main() -> None:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m artifacts.serve.server")
@@ -83,7 +95,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     # mosec reads the command line too, and for itself.
     options, _ = parser.parse_known_args()
-    environments = worker_environments(options, sorted(os.sched_getaffinity(0)))
+    cpus = sorted(os.sched_getaffinity(0))
+    environments = worker_environments(options, cpus)
+    os.environ.setdefault(_THREADS_VARIABLE, str(front_threads(len(cpus))))
     server = _Server()  # type: ignore[no-untyped-call]
     runtime = LinkedRuntime(
         ModelWorker, num=options.workers, env=environments, timeout=REQUEST_TIMEOUT_MS / 1000

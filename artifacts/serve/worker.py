@@ -5,6 +5,7 @@ torch is imported in the worker's own process only, so the server's parent stays
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -41,7 +42,7 @@ class BatchWorker(Worker):
     overlaps: bool = False
 
     @abstractmethod
-    def read(self, body: bytes) -> Any:
+    def read(self, body: bytearray) -> Any:
         """Return the question in a body, or the reply that says what is wrong with it."""
 
     @abstractmethod
@@ -76,7 +77,7 @@ class ModelWorker(BatchWorker):
         self.batch = batch_size(int(os.environ.get(BATCH_VARIABLE, "0")), self._handler.batch_limit)
         self.overlaps = self._handler.leaves_processor
 
-    def read(self, body: bytes) -> Question | Reply:
+    def read(self, body: bytearray) -> Question | Reply:
         """Return the decoded and checked request, or the reply that says what was expected."""
         return self._stages.read(self._handler, body)
 
@@ -109,6 +110,9 @@ def work(kind: type[BatchWorker], address: str, workers: int, shutdown: Event) -
     # The server ends its workers itself, once they have answered; systemd signals them all at the same time.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What was loaded is there for good; looking through all of torch for garbage takes milliseconds.
+    gc.collect()
+    gc.freeze()
     if worker.overlaps:
         sys.setswitchinterval(_SWITCH_S)
     with Links(address, link_count(worker.batch, workers)) as links:

@@ -48,7 +48,7 @@ class Device(Worker):
 class OurEcho(BatchWorker):
     """The same JSON work on our loop."""
 
-    def read(self, body: bytes) -> Any:
+    def read(self, body: bytearray) -> Any:
         return json.loads(body)
 
     def compute(self, questions: Sequence[Any]) -> Sequence[Any]:

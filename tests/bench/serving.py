@@ -168,6 +168,8 @@ def one_round(bench: Bench, ports: dict[str, int], bare: Callable[[], float]) ->
     for body in ("raw", "json"):
         found[f"ours c=1 {body}"] = bench.load(ports["ours"], body, 1).p50_ms
         found[f"ours c={CONCURRENCY} {body}"] = bench.load(ports["ours"], body, CONCURRENCY).rps
+    for name in ("mosec-echo", "our-echo"):
+        found[f"{name} c=1"] = bench.load(ports[name], "json", 1).p50_ms
     for name in ("mosec-echo", "our-echo", "mosec-echo-batched", "our-echo-batched"):
         found[name] = bench.load(ports[name], "json", CONCURRENCY).rps
     for name in ("mosec-device", "our-device"):
@@ -187,11 +189,19 @@ def lines(found: dict[str, list[float]]) -> tuple[list[str], bool]:
     words = ["kept" if each else "BROKEN" for each in kept]
     text += [
         f"added to a bare call at concurrency 1: {added:.3f} ms, promised at most {ADDED_MS}: {words[0]}",
+        _echoes(medians),
         f"our echo / mosec's echo at {CONCURRENCY}: {echo:.2f}, promised at least {ECHO_SHARE}: {words[1]}",
         _real(medians),
         _device(medians, words[2]),
     ]
     return text, all(kept)
+
+
+def _echoes(medians: dict[str, float]) -> str:
+    theirs, ours = (medians[f"{whose}-echo c=1"] for whose in ("mosec", "our"))
+    return (
+        f"a request to mosec's own echo takes {theirs:.3f} ms, to ours on its front {ours:.3f} (no promise)"
+    )
 
 
 def _real(medians: dict[str, float]) -> str:

@@ -14,8 +14,7 @@ import torch
 from safetensors import torch as safetensors
 
 from artifacts.archive import open_verified
-from artifacts.serve import batching, npy
-from artifacts.serve.codec import write_safetensors
+from artifacts.serve import batching, layouts, npy
 from artifacts.serve.handler import Handler
 from artifacts.serve.links import Code, FrontGone, Links, Reply
 from artifacts.serve.loop import serve
@@ -80,9 +79,9 @@ class Recorder(BatchWorker):
         self.threads: list[threading.Thread] = []
         self.began, self.go_on, self.was_read = (threading.Semaphore(0) for _ in range(3))
 
-    def read(self, body: bytes) -> bytes | Reply:
+    def read(self, body: bytearray) -> bytes | Reply:
         self.was_read.release()
-        return Reply(Code.INVALID, b"expected another") if body == b"wrong" else body
+        return Reply(Code.INVALID, b"expected another") if body == b"wrong" else bytes(body)
 
     def compute(self, questions: Sequence[bytes]) -> Sequence[bytes]:
         self.sizes.append(len(questions))
@@ -337,7 +336,5 @@ def test_an_npy_body_of_anything_but_the_expected_numbers_is_refused(
 def test_safetensors_are_written_for_every_dtype_that_an_output_may_have() -> None:
     for dtype in (torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool):
         tensor = torch.ones(2, 3, dtype=dtype).t()
-        assert torch.equal(safetensors.load(write_safetensors({"y": tensor}))["y"], tensor)
-    assert (
-        json.loads(write_safetensors({"y": torch.ones(1)})[8:].split(b"}}")[0] + b"}}")["y"]["dtype"] == "F32"
-    )
+        assert torch.equal(safetensors.load(layouts.write({"y": tensor}))["y"], tensor)
+    assert json.loads(layouts.write({"y": torch.ones(1)})[8:].split(b"}}")[0] + b"}}")["y"]["dtype"] == "F32"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from artifacts.serve.codec import Format, format_of
 from artifacts.serve.routes import mosec_options
-from artifacts.serve.server import worker_environments
+from artifacts.serve.server import front_threads, worker_environments
 
 
 def _options(*, pin: bool = False, neuron: int = 0) -> argparse.Namespace:
@@ -30,6 +30,10 @@ def test_each_neuron_worker_sees_a_core_of_its_own() -> None:
     assert [e["NEURON_RT_VISIBLE_CORES"] for e in environments] == ["0", "1", "2"]
     environments = worker_environments(_options(neuron=4), cpus=[0])
     assert [e["NEURON_RT_VISIBLE_CORES"] for e in environments] == ["0-3", "4-7", "8-11"]
+
+
+def test_the_front_leaves_the_cpus_to_the_workers() -> None:
+    assert [front_threads(cpus) for cpus in (1, 2, 4, 8, 192)] == [1, 1, 1, 2, 48]
 
 
 def test_the_server_is_told_where_to_listen() -> None:
