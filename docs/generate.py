@@ -26,6 +26,9 @@ it and hosts that execute. Why it is built this way is in [ADR 4](adr/0004-an-em
 - **Endpoints.** A SageMaker endpoint is a process that unpacks the `model.tar.gz` of its model and runs AWS's own handler code
   (`sagemaker-pytorch-inference`) on it, with this machine's PyTorch and whatever image the template names. Its output is in CloudWatch Logs,
   `invoke-endpoint` is answered by it, and deleting the endpoint ends it. Network isolation and the number of instances are not emulated.
+- **Load balancers.** One listens on a port of the loopback (its address is `127.0.0.1:PORT`, where AWS's has no port) with the certificate and
+  key that were imported into ACM: `aws acm import-certificate`. It asks the hosts' health ports, sends each request to the healthy host with the
+  least to do, and lets a host that its group ends finish first. No metric is emulated, so no group grows with its requests.
 - **The key.** The port runs shell commands, so every request must carry the random access key made at the start
   (`amazonei emulator env` prints it for other clients), and a `Host` header that names this machine.
 - **State.** Process id, port, keys and log are in `$XDG_STATE_HOME/amazonei/emulator` (default `~/.local/state`). Nothing survives `stop`.

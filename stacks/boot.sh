@@ -54,12 +54,13 @@ fetch_wish() {
         --key "artifacts/serving/$accelerator/$1.json" "$home/$1.wish" >/dev/null 2>&1
 }
 
-# Do what the document would: fetch both by their digests, verify them and the artifact, install.
+# Do what the document would: fetch both by their digests, verify them and the artifact, install. With a second
+# word the host stays out of its load balancer's rotation.
 serve_version() {
     bundle=$(digest_of bundle "$home/$1.wish")
     request=$(digest_of request "$home/$1.wish")
     [ -n "$bundle" ] && [ -n "$request" ] || return 0
-    SSM_Bucket=$bucket SSM_Operation=install SSM_Bundle=$bundle SSM_Request=$request \
+    SSM_Bucket=$bucket SSM_Operation=install SSM_Bundle=$bundle SSM_Request=$request AMAZONEI_OUTSIDE=${2:-} \
         sh "$home/bootstrap.sh" || echo "amazonei: the $1 version is not served; the next ship installs it"
 }
 
@@ -69,7 +70,7 @@ serve_version() {
 serve_what_others_serve() {
     fetch_wish current || return 0
     write_bootstrap >"$home/bootstrap.sh"
-    if fetch_wish previous && [ ! -e "$home/current.json" ]; then serve_version previous; fi
+    if fetch_wish previous && [ ! -e "$home/current.json" ]; then serve_version previous outside; fi
     case $(digest_of digest "$home/current.json") in
     '' | "$(digest_of manifest "$home/previous.wish")") serve_version current ;;
     esac

@@ -117,7 +117,8 @@ def run(environment: Mapping[str, str]) -> tuple[dict[str, Any], int]:
             storage=storage,
             supervisor=supervisor,
             progress=_say,
-            rotation=choose_rotation(settings, supervisor),
+            # A host that comes by itself begins with the version from before, which nobody is to get.
+            rotation=None if environment.get("AMAZONEI_OUTSIDE") else choose_rotation(settings, supervisor),
         )
         response, code = respond(host, request, environment.get("SSM_Operation", ""))
         storage.put(f"results/{request.id}/{settings.instance_id}.json", json.dumps(response).encode())

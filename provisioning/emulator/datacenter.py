@@ -6,8 +6,10 @@ those handlers reach the hosts the same way, through the one data centre opened 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from provisioning.emulator.balancing import Balancing
 
 if TYPE_CHECKING:
     from provisioning.emulator.hosting import Hosting
@@ -17,11 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DataCenter:
-    """The hosts, the commands and the endpoints' containers of the emulator."""
+    """The hosts, the commands, the endpoints' containers and the load balancers of the emulator."""
 
     hypervisor: Hypervisor
     run_command: RunCommand
     hosting: Hosting
+    balancing: Balancing = field(default_factory=Balancing)
 
 
 _opened: list[DataCenter] = []

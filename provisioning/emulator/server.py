@@ -25,6 +25,7 @@ from artifacts.errors import BadRequest
 from provisioning.emulator import datacenter, processes, strict
 from provisioning.emulator.command_output import upload
 from provisioning.emulator.correction import install_all
+from provisioning.emulator.corrections.target_health import registered
 from provisioning.emulator.gate import AccessGate, credential_of
 from provisioning.emulator.host import Site
 from provisioning.emulator.hosting import Hosting
@@ -56,8 +57,10 @@ def serve(state: StateDirectory, port: int, *, registration_delay_s: float) -> N
         state.write(running)
         clock = ScheduleClock(now=shifted_now(state))
         clock.start()
+        center.balancing.start(registered)
         server.serve_forever()
         clock.end()
+        center.balancing.end()
         center.hosting.shut_down()
         center.hypervisor.shut_down()
         state.forget()

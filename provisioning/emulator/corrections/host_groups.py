@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from moto.autoscaling.models import ASG_NAME_TAG, InstanceState, autoscaling_backends
 from moto.ec2.utils import convert_tag_spec
 
+from provisioning.emulator import datacenter
 from provisioning.emulator.correction import Anchor, Correction
 from provisioning.emulator.corrections.ec2_template_instance import launch_declared
 from provisioning.emulator.corrections.resource_handlers import Handler, Made, Request, amend, register
@@ -15,10 +16,13 @@ from provisioning.emulator.corrections.wrapping import instead, wrap
 if TYPE_CHECKING:
     from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup
 
+    from provisioning.emulator.corrections.wrapping import Function
+
 _MODELS = "moto.autoscaling.models:"
 _LAUNCH = Anchor(_MODELS + "FakeAutoScalingGroup.replace_autoscaling_group_instances", "2a9e67d22058d93f")
 _UPDATE = Anchor(_MODELS + "FakeAutoScalingGroup.update", "94661b59532bc567")
 _FROM_TEMPLATE = Anchor(_MODELS + "FakeAutoScalingGroup.update_from_cloudformation_json", "075b55f61e2f2e33")
+_END_ONE = Anchor(_MODELS + "AutoScalingBackend.terminate_instance", "decdb0e3e649adf9")
 _PUT_ACTION = Anchor(_MODELS + "AutoScalingBackend.put_scheduled_update_group_action", "4d6aea7be42c4e1d")
 _DELETE_ACTION = Anchor(_MODELS + "AutoScalingBackend.delete_scheduled_action", "9412649407438de0")
 
@@ -41,6 +45,16 @@ def _launch(self: FakeAutoScalingGroup, count_needed: int, propagated_tags: dict
             instance.autoscaling_group = self  # type: ignore[attr-defined]
             protected = self.new_instances_protected_from_scale_in
             self.instance_states.append(InstanceState(instance, protected_from_scale_in=protected))
+
+
+def _draining_first(original: Function) -> Function:
+    def terminate_instance(self: AutoScalingBackend, instance_id: str, should_decrement: bool) -> Any:
+        center = datacenter.current()
+        if center is not None:
+            center.balancing.drain(instance_id)
+        return original(self, instance_id, should_decrement)
+
+    return terminate_instance
 
 
 def _template_data(group: FakeAutoScalingGroup) -> dict[str, Any]:
@@ -88,6 +102,7 @@ def _change_group(group: FakeAutoScalingGroup, request: Request) -> FakeAutoScal
     changes: dict[str, Any] = {
         name: int(properties[key]) if key in properties else None for name, key in _SIZES.items()
     }
+    group.target_group_arns = list(properties.get("TargetGroupARNs", []))
     group.update(
         availability_zones=properties.get("AvailabilityZones", []),
         launch_config_name=properties.get("LaunchConfigurationName", ""),
@@ -159,6 +174,13 @@ CORRECTIONS = (
         source=_REFERENCE + "aws-resource-autoscaling-autoscalinggroup.html",
         anchors=(_LAUNCH, _UPDATE, _FROM_TEMPLATE),
         install=_install_groups,
+    ),
+    Correction(
+        name="group-drains-first",
+        statement="A host that a group ends leaves its load balancer first, and finishes what it has.",
+        source="https://docs.aws.amazon.com/autoscaling/ec2/userguide/attach-load-balancer-asg.html",
+        anchors=(_END_ONE,),
+        install=wrap((_END_ONE, _draining_first)),
     ),
     Correction(
         name="scheduled-action-resource",
