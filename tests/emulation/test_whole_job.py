@@ -99,7 +99,9 @@ def test_the_work_goes_on_when_nobody_reads_its_progress_any_more(laptop: Laptop
 
 @pytest.mark.nightly
 def test_jobs_share_their_races_through_a_bucket_that_teardown_leaves_alone(laptop: Laptop) -> None:
-    job, keys = laptop.write_job("sharing", "c7i.xlarge"), laptop.keys()
+    job = laptop.write_job("sharing", "c7i.xlarge")
+    laptop.amazonei("emulator", "start").ok()
+    keys = laptop.keys()
     place = ("--create-bucket-configuration", f"LocationConstraint={REGION}")
     laptop.type("aws", "s3api", "create-bucket", "--bucket", "races", *place, env=keys).ok()
     lanes = []
