@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DIRECT: Mapping[str, tuple[str, ...]] = {
     "*": (
         "autoscaling:DescribeAutoScalingGroups",
+        "autoscaling:DescribeInstanceRefreshes",
         "cloudformation:DescribeStacks",
         *(
             f"ec2:Describe{kind}"
@@ -55,6 +56,7 @@ DIRECT: Mapping[str, tuple[str, ...]] = {
         *("cloudformation:ExecuteChangeSet", "cloudformation:ListChangeSets"),
         "cloudformation:ListStackResources",
     ),
+    "autoscaling:autoScalingGroup:*": ("autoscaling:StartInstanceRefresh",),
     "elasticloadbalancing:loadbalancer/app/*": ("elasticloadbalancing:DeleteLoadBalancer",),
     "elasticloadbalancing:targetgroup/*": ("elasticloadbalancing:DeleteTargetGroup",),
     "ec2:vpc/*": ("ec2:CreateTags", "ec2:DeleteTags", "ec2:ModifyVpcAttribute"),

@@ -34,7 +34,14 @@ class AwaitHosts:
     count: int
 
 
-Step = RepairVpc | RepairEndpoint | DeployStack | AwaitHosts
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshHosts:
+    """Replace the hosts of a group that come from an older launch template."""
+
+    accelerator: str
+
+
+Step = RepairVpc | RepairEndpoint | DeployStack | AwaitHosts | RefreshHosts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +82,8 @@ def describe(step: Step) -> str:
             return f"{'update' if exists else 'create'} stack {stack.name} (template {stack.digest[:12]})"
         case AwaitHosts(accelerator=accelerator, count=count):
             return f"wait until {count} {accelerator} host{'s' * (count > 1)} can take commands"
+        case RefreshHosts(accelerator=accelerator):
+            return f"replace {accelerator} hosts of an older launch template, at most half of them at a time"
         case _:
             assert_never(step)
 

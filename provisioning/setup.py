@@ -12,9 +12,10 @@ from provisioning.errors import PreflightFailed
 from provisioning.findings import Finding, Level
 from provisioning.guarding import guard_times
 from provisioning.network import adopt, observe_network, plan_repairs
-from provisioning.plan import AwaitHosts, DeployStack, PlannedEndpoint, SetupPlan, Step
+from provisioning.plan import AwaitHosts, DeployStack, PlannedEndpoint, RefreshHosts, SetupPlan, Step
 from provisioning.preflight import judge, observe, place
 from provisioning.pricing import EndpointCharge, estimate, nat_gateway
+from provisioning.refreshing import refresh_hosts
 from provisioning.repairs import RepairEndpoint, RepairVpc, repair
 from provisioning.standing import RunIdentity, judge_standing
 from stacks.closure import ZONES, created_needs, needs
@@ -56,11 +57,13 @@ def plan_setup(
     aws: Aws,
     prices: PriceTable,
     identity: RunIdentity,
+    *,
+    refresh: bool = False,
 ) -> SetupPlan:
     """Return what setting up would do and cost; raise `PreflightFailed` with all findings when it cannot.
 
     The spec is a settled one (`settle_spec`), and the stacks were made from it. `identity` is a fresh one;
-    a deployment that stands keeps its own.
+    a deployment that stands keeps its own. With `refresh` hosts of groups follow a changed launch template.
     """
     observed = observe(aws, spec)
     repairs = plan_repairs(spec, observed.network)
@@ -83,6 +86,7 @@ def plan_setup(
         steps=(
             *repairs,
             *_steps(spec, stacks, {stack.name for stack in existing}, values),
+            *(RefreshHosts(accelerator=host.accelerator) for host in spec.hosts if refresh and host.is_group),
         ),
         items=cost.items,
         findings=findings,
@@ -177,6 +181,8 @@ def perform(plan: SetupPlan, aws: Aws, clock: Clock, say: Callable[[str], None])
             case AwaitHosts(accelerator=accelerator, count=count):
                 tags = {"amazonei:deployment": plan.spec.name, "amazonei:accelerator": accelerator}
                 wait_for_hosts(aws, tags, count, deadline_s=HOSTS_READY_S, on_progress=say, clock=clock)
+            case RefreshHosts(accelerator=accelerator):
+                changed |= refresh_hosts(aws, plan.spec.name, accelerator, clock=clock, say=say)
             case _:
                 assert_never(step)
     return Deployed(outputs=outputs, changed=changed)

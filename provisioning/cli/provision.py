@@ -24,12 +24,21 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Provision a private deployment in one shot.")
 @deployment_options
+@click.option(
+    "--refresh", is_flag=True, help="Replace hosts of groups that come from an older launch template."
+)
 @click.option("--dry-run", is_flag=True, help="Show the plan and its price; make nothing.")
 @click.option("--yes", is_flag=True, help="Accept the plan without the question.")
 @click.option("--allow-retired", is_flag=True, help="With --emulate: allow accelerators AWS has retired.")
 @shared_options
-def setup(context: Context, *, dry_run: bool, yes: bool, allow_retired: bool, **wanted: Any) -> None:
+def setup(
+    context: Context, *, refresh: bool, dry_run: bool, yes: bool, allow_retired: bool, **wanted: Any
+) -> None:
     """Provision a private network, access and hosts in one shot, ready to take a model.
+
+    Repeating it brings a standing deployment to what is asked for. Hosts of a group that run stay as they
+    are; with --refresh those from an older launch template, as of an older image, are replaced, at most half
+    of them at a time.
 
     \b
     Examples:
@@ -41,7 +50,7 @@ def setup(context: Context, *, dry_run: bool, yes: bool, allow_retired: bool, **
     from provisioning.waiting import SystemClock
 
     spec = wanted_spec(context, wanted, allow_retired=allow_retired)
-    plan, aws = make_plan(context, spec)
+    plan, aws = make_plan(context, spec, refresh=refresh)
     if dry_run:
         from provisioning.plan import plan_document
 
@@ -87,7 +96,7 @@ def wanted_spec(context: Context, wanted: dict[str, Any], *, allow_retired: bool
     return spec
 
 
-def make_plan(context: Context, spec: DeploymentSpec) -> tuple[SetupPlan, Aws]:
+def make_plan(context: Context, spec: DeploymentSpec, *, refresh: bool = False) -> tuple[SetupPlan, Aws]:
     """Return the plan and the AWS edge it was made with."""
     from provisioning.pricing import PriceTable
     from provisioning.setup import plan_setup, settle_spec
@@ -102,7 +111,7 @@ def make_plan(context: Context, spec: DeploymentSpec) -> tuple[SetupPlan, Aws]:
         stacks = synthesize(spec, TemplateCache(cache_directory()))
     identity = RunIdentity.new(spec.ttl_s)
     with context.console.activity("checking the account and the region"):
-        plan = plan_setup(spec, stacks, aws, PriceTable.load(), identity)
+        plan = plan_setup(spec, stacks, aws, PriceTable.load(), identity, refresh=refresh)
     for finding in plan.findings:
         context.console.warn(f"{finding.message} ({finding.remedy})")
     return plan, aws

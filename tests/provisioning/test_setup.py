@@ -9,7 +9,7 @@ import pytest
 from provisioning.aws.ec2 import ImageRecord
 from provisioning.aws.sts import Sts
 from provisioning.errors import PreflightFailed
-from provisioning.plan import AwaitHosts, DeployStack, SetupPlan, describe, plan_document
+from provisioning.plan import AwaitHosts, DeployStack, RefreshHosts, SetupPlan, describe, plan_document
 from provisioning.pricing import PriceTable
 from provisioning.setup import perform, plan_setup
 from provisioning.standing import RunIdentity
@@ -119,6 +119,15 @@ def test_the_hosts_are_awaited_after_every_stack(world: DeclaredAws) -> None:
         AwaitHosts(accelerator="c7i.xlarge", count=1),
         AwaitHosts(accelerator="inf2.xlarge", count=1),
     )
+
+
+def test_hosts_of_groups_are_replaced_after_everything_else_and_only_when_asked(world: DeclaredAws) -> None:
+    spec = described(targets=[{"accelerator": "c7i.xlarge", "count": 2}, {"accelerator": "inf2.xlarge"}])
+    plans = [
+        plan_setup(spec, STACKS, world.aws, PRICES, FRESH, refresh=refresh).steps for refresh in (False, True)
+    ]
+    assert plans[1] == (*plans[0], RefreshHosts(accelerator="c7i.xlarge"))
+    assert describe(plans[1][-1]).startswith("replace c7i.xlarge hosts of an older launch template")
 
 
 def test_the_price_of_the_plan_is_the_sum_of_its_items(world: DeclaredAws) -> None:

@@ -43,6 +43,7 @@ def _launch(self: FakeAutoScalingGroup, count_needed: int, propagated_tags: dict
         for instance in launch_declared(self.autoscaling_backend.ec2_backend, properties):
             _tag_what_came_along(self, instance)
             instance.autoscaling_group = self  # type: ignore[attr-defined]
+            instance.launched_version = str(self.launch_template_version)  # type: ignore[attr-defined]
             protected = self.new_instances_protected_from_scale_in
             self.instance_states.append(InstanceState(instance, protected_from_scale_in=protected))
 

@@ -9,8 +9,10 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from provisioning.aws.autoscaling import AutoScaling
 from provisioning.emulator.group_actions import GroupActions
 from stacks.synth import synthesize
+from tests.provisioning.emulator.emulated import eventually
 from tests.stacks.specs import described
 
 if TYPE_CHECKING:
@@ -96,6 +98,29 @@ def test_a_group_without_an_end_is_not_made(account: Any, template: SynthesizedS
         deploy(account, template.body, RunId="run-1")
     with pytest.raises(ClientError, match="ExpiresAt"):
         deploy(account, template.body, ExpiresAt="never")
+
+
+def test_a_refresh_replaces_the_hosts_of_an_older_template_and_no_others(
+    account: Any, fleet: str, template: SynthesizedStack, scaling: Any
+) -> None:
+    edge = AutoScaling(scaling)
+    (group,) = edge.groups({"amazonei:accelerator": "c7g.xlarge"})
+    assert (group.size, group.outdated) == (3, ())
+    before = {host["InstanceId"] for host in hosts(account)}
+    deploy(account, template.body, ExpiresAt="2036-01-01T00:00:00Z", RunId="run-2")
+    (group,) = edge.groups({"amazonei:accelerator": "c7g.xlarge"})
+    assert set(group.outdated) == before
+    assert {host["InstanceId"] for host in hosts(account)} == before
+
+    refresh = edge.start_refresh(fleet, 50, 600)
+    eventually(lambda: edge.refresh(fleet, refresh).status == "Successful")
+    assert edge.refresh(fleet, None).percent == 100
+    after = {host["InstanceId"] for host in hosts(account)}
+    assert (len(after), after & before) == (3, set())
+    assert edge.groups({"amazonei:accelerator": "c7g.xlarge"})[0].outdated == ()
+    again = edge.start_refresh(fleet, 50, 600)
+    eventually(lambda: edge.refresh(fleet, again).status == "Successful")
+    assert {host["InstanceId"] for host in hosts(account)} == after
 
 
 def test_another_run_and_another_size_leave_the_running_hosts_alone(
