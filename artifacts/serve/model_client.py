@@ -2,11 +2,12 @@
 
     client = ModelClient.on_host()                    # follows every switch to a new version
     client = ModelClient.at("http://10.0.3.7:8080")   # a forwarded port, or a host in the same network
+    client = ModelClient.at("https://models.example.org")   # a load balancer, whose certificate is checked
     outputs = client.predict({"x": numpy.ones((1, 4), numpy.float32)})
 
 A prediction changes nothing, so one that never got an answer is repeated on a new connection: after a lost
-connection, and when the server has too much to do (429, 503). One that timed out is not: it may still be
-computed, and asking again would double the load.
+connection, when a load balancer has lost its host (502), and when the server has too much to do (429, 503).
+One that timed out is not: it may still be computed, and asking again would double the load.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import ssl
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,8 +40,9 @@ if TYPE_CHECKING:
 NPY_TYPE = "application/x-npy"
 DEFAULT_TIMEOUT_S = REQUEST_TIMEOUT_MS / 1000 + 5  # the server's own answer to a slow request comes first
 _FIRST_PAUSE_S = 0.05
-_BUSY = frozenset({429, 503})
+_AGAIN = frozenset({429, 502, 503})
 _SLOW = 408
+_PORTS = {"http": 80, "https": 443}
 
 
 class Unavailable(ServeFailed):
@@ -68,16 +71,24 @@ class ModelClient:
 
     locate: Callable[[], tuple[str, int]]
     timeout_s: float = DEFAULT_TIMEOUT_S
+    trust: ssl.SSLContext | None = None  # with which a server has to prove who it is; None: plain HTTP
     _connection: http.client.HTTPConnection | None = field(default=None, repr=False)
     _place: tuple[str, int] | None = field(default=None, repr=False)
 
     @classmethod
-    def at(cls, url: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> ModelClient:
-        """Return a client of the server at `http://host:port`; raises BadRequest for another URL."""
+    def at(
+        cls, url: str, timeout_s: float = DEFAULT_TIMEOUT_S, trust: ssl.SSLContext | None = None
+    ) -> ModelClient:
+        """Return a client of the server at `http://host:port` or `https://host`; BadRequest for another URL.
+
+        With https its certificate is checked, by default against what this machine trusts.
+        """
         parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/", ROUTE):
+        if parts.scheme not in _PORTS or not parts.hostname or parts.path not in ("", "/", ROUTE):
             raise BadRequest(f"{url!r} is not the address of a server.", "It is like http://10.0.3.7:8080")
-        place = (parts.hostname, parts.port or 80)
+        place = (parts.hostname, parts.port or _PORTS[parts.scheme])
+        if parts.scheme == "https":
+            return cls(lambda: place, timeout_s, trust or ssl.create_default_context())
         return cls(lambda: place, timeout_s)
 
     @classmethod
@@ -132,7 +143,7 @@ class ModelClient:
             except TimedOut:
                 raise
             except Unavailable as error:
-                repeatable = error.status is None or error.status in _BUSY
+                repeatable = error.status is None or error.status in _AGAIN
                 if not repeatable or time.monotonic() + pause >= deadline:
                     raise
             time.sleep(pause)
@@ -171,16 +182,21 @@ class ModelClient:
         place = self.locate()
         if self._connection is None or place != self._place:
             self.close()
-            self._connection, self._place = http.client.HTTPConnection(*place), place
+            self._connection, self._place = self._opened(place), place
         self._connection.timeout = timeout_s
         if self._connection.sock is not None:
             self._connection.sock.settimeout(timeout_s)
         return self._connection
 
+    def _opened(self, place: tuple[str, int]) -> http.client.HTTPConnection:
+        if self.trust is None:
+            return http.client.HTTPConnection(*place)
+        return http.client.HTTPSConnection(*place, context=self.trust)
+
 
 def _problem(status: int, text: str) -> Exception:
     if status == _SLOW:
         return TimedOut(f"The server gave up on the request ({status}): {text}", status=status)
-    if 400 <= status < 500 and status not in _BUSY:
+    if 400 <= status < 500 and status not in _AGAIN:
         return BadRequest(f"The server refused the request ({status}): {text}")
     return Unavailable(f"The server answered {status}: {text}", status=status)

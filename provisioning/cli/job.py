@@ -242,13 +242,13 @@ def answer(
 ) -> int:
     """Rank, write the report and print the result; return the exit code, also of what failed or is left."""
     from artifacts.measure.results import save
-    from provisioning.cli.measuring import rank_results, ranking_text, write_report
+    from provisioning.cli.measuring import is_balanced, rank_results, ranking_text, write_report
 
     results = _folder(context, job).document(targets)
     path = job.work_dir / "results.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     save(results, path)
-    ranking = rank_results(results, job.traffic_rps)
+    ranking = rank_results(results, job.traffic_rps, balanced=is_balanced(context.document))
     report = write_report(results, ranking, job.work_dir / "report.html", teardown=_verdict(left))
     context.console.say(f"results: {path}\nreport:  {report}")
     document = _document(context, results, ranking, report, left)

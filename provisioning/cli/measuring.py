@@ -11,7 +11,7 @@ from provisioning.cli.options import Context, shared_options
 from provisioning.cli.session import open_hosts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from artifacts.measure.measurement import Measurement
     from artifacts.measure.protocol import Protocol
@@ -146,7 +146,7 @@ def rank(context: Context, *, results: tuple[Path, ...], traffic: float | None, 
       amazonei rank build/amazonei/*/results/*.json --traffic 50
     """
     merged = _merged(results)
-    ranking = rank_results(merged, traffic, utilization)
+    ranking = rank_results(merged, traffic, utilization, balanced=is_balanced(context.document))
     document = {
         "emulated": merged.emulated,
         "targets": ranking.to_json(),
@@ -174,7 +174,8 @@ def report(
       amazonei report build/amazonei/*/results/*.json --html report.html
     """
     merged = _merged(results)
-    path = write_report(merged, rank_results(merged, traffic, utilization), html, teardown=None)
+    ranking = rank_results(merged, traffic, utilization, balanced=is_balanced(context.document))
+    path = write_report(merged, ranking, html, teardown=None)
     context.console.answer({"report": str(path), "emulated": merged.emulated}, f"Report: {path}")
 
 
@@ -185,8 +186,16 @@ def _merged(paths: tuple[Path, ...]) -> Results:
     return merge([load(path) for path in paths])
 
 
-def rank_results(results: Results, traffic_rps: float | None, utilization: float = 1.0) -> Ranking:
-    """Rank results with the shipped prices, the network's endpoints included in the hourly charges."""
+def is_balanced(document: Mapping[str, Any]) -> bool:
+    """Return whether the configuration puts a load balancer before hosts, as a part of their price."""
+    rows = document.get("targets", [])
+    return any(isinstance(row, dict) and "certificate" in row for row in rows)
+
+
+def rank_results(
+    results: Results, traffic_rps: float | None, utilization: float = 1.0, *, balanced: bool = False
+) -> Ranking:
+    """Rank results with the shipped prices, what hosts share in a network included in the charges."""
     from provisioning.pricing import EndpointCharge as Charge
     from provisioning.pricing import PriceTable
     from provisioning.ranking import Assumptions
@@ -194,7 +203,8 @@ def rank_results(results: Results, traffic_rps: float | None, utilization: float
     from stacks.closure import AGENT_NEEDS, ELASTIC_INFERENCE_NEEDS, ZONES
 
     def charge(needs: Iterable[Need]) -> EndpointCharge:
-        return Charge(endpoints=sum(need.billed for need in needs), zones=ZONES)
+        number = sum(need.billed for need in needs)
+        return Charge(endpoints=number, zones=ZONES, balancers=int(balanced))
 
     assumptions = Assumptions(
         traffic_rps=traffic_rps,

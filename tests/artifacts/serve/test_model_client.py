@@ -1,17 +1,23 @@
 from __future__ import annotations
 
 import re
+import ssl
 import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import safetensors.numpy
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from artifacts.errors import BadRequest
 from artifacts.serve.client import SAFETENSORS_TYPE
@@ -124,11 +130,39 @@ def test_a_refused_request_names_what_was_expected_and_is_not_repeated() -> None
         assert len(server.asked) == 1
 
 
-@pytest.mark.parametrize("trouble", [None, (429, b"busy"), (503, b"going down")])
+@pytest.mark.parametrize("trouble", [None, (429, b"busy"), (502, b""), (503, b"going down")])
 def test_what_got_no_answer_is_asked_again(trouble: Reply | None) -> None:
     with served(trouble, trouble) as server, ModelClient.at(server.url) as client:
         assert (client.predict({"x": X})["twice_x"] == X * 2).all()
         assert len(server.asked) == 3
+
+
+def test_a_balancers_certificate_is_checked(tmp_path: Path) -> None:
+    own = certificate(tmp_path)
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_side.load_cert_chain(own)
+    with served() as server:
+        server.socket = server_side.wrap_socket(server.socket, server_side=True)
+        url = server.url.replace("http:", "https:")
+        with ModelClient.at(url, trust=ssl.create_default_context(cafile=str(own))) as client:
+            assert (client.predict({"x": X})["twice_x"] == X * 2).all()
+        with ModelClient.at(url, timeout_s=0.2) as client, pytest.raises(Unavailable, match="CERTIFICATE"):
+            client.predict({"x": X})
+        assert len(server.asked) == 1
+
+
+def certificate(folder: Path) -> Path:
+    """Return a file with a key and a certificate for this machine, which nobody else vouches for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "models.internal")])
+    now = datetime.now(UTC)
+    own = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1), [])
+    made = made.add_extension(own, critical=False)
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "own.pem").write_bytes(secret + made.sign(key, hashes.SHA256()).public_bytes(pem))
+    return folder / "own.pem"
 
 
 def test_a_failure_of_the_model_is_not_asked_again() -> None:
@@ -172,7 +206,7 @@ def test_a_host_that_serves_nothing_says_so(tmp_path: Path) -> None:
         ModelClient.on_host(tmp_path).predict({"x": X})
 
 
-@pytest.mark.parametrize("url", ["https://host", "host:8080", "http://", "http://host/other"])
+@pytest.mark.parametrize("url", ["ftp://host", "host:8080", "http://", "http://host/other"])
 def test_what_is_no_address_of_a_server_is_refused(url: str) -> None:
     with pytest.raises(BadRequest, match="is not the address of a server"):
         ModelClient.at(url)
