@@ -86,7 +86,7 @@ def plan_setup(
         steps=(
             *repairs,
             *_steps(spec, stacks, {stack.name for stack in existing}, values),
-            *(RefreshHosts(accelerator=host.accelerator) for host in spec.hosts if refresh and host.is_group),
+            *_refreshes(spec, wanted=refresh),
         ),
         items=cost.items,
         findings=findings,
@@ -150,6 +150,12 @@ def _steps(
         yield DeployStack(stack=stack, parameters=parameters, exists=stack.name in existing)
     for host in spec.hosts:
         yield AwaitHosts(accelerator=host.accelerator, count=host.count)
+
+
+def _refreshes(spec: DeploymentSpec, *, wanted: bool) -> Iterator[RefreshHosts]:
+    for host in spec.hosts:
+        if wanted and host.is_group:
+            yield RefreshHosts(accelerator=host.accelerator)
 
 
 def _parameters(stack: SynthesizedStack, values: dict[str, Any]) -> Iterator[tuple[str, str]]:

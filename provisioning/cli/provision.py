@@ -36,9 +36,8 @@ def setup(
 ) -> None:
     """Provision a private network, access and hosts in one shot, ready to take a model.
 
-    Repeating it brings a standing deployment to what is asked for. Hosts of a group that run stay as they
-    are; with --refresh those from an older launch template, as of an older image, are replaced, at most half
-    of them at a time.
+    Repeating it brings a standing deployment to what is asked for. Hosts of a group stay as they are, without
+    --refresh.
 
     \b
     Examples:
