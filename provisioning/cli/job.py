@@ -113,6 +113,7 @@ def plan_job(
     context: Context, budget: float | None, signer: PublicKey | None, *, allow_retired: bool
 ) -> PlannedJob:
     """Check the whole configuration and plan the deployment; nothing is made."""
+    from artifacts.errors import BadRequest
     from artifacts.measure.protocol import Protocol
     from provisioning.budget import check_budget
     from provisioning.compiling import compile_request
@@ -123,6 +124,11 @@ def plan_job(
     limit = budget if budget is not None else parse_budget(context.document)
     protocol = Protocol.from_json(measuring.protocol_document())
     spec = wanted_spec(context, {}, allow_retired=allow_retired)
+    if not spec.hosts:
+        raise BadRequest(
+            "The configuration names no host to compare.",
+            "Write [[targets]] for each; an endpoint alone takes: setup, compile, ship --to sagemaker.",
+        )
     wanted = {"inputs": (), "atol": None, "method": None, "out": None}
     requests = tuple(
         compile_request(context.document, context.settings, None, wanted | {"target": host.accelerator})

@@ -162,6 +162,16 @@ def test_a_budget_that_is_too_small_makes_nothing(laptop: Laptop) -> None:
     assert "compiling" not in ended.err
 
 
+def test_a_job_that_names_only_an_endpoint_has_nothing_to_compare_and_makes_nothing(laptop: Laptop) -> None:
+    model = '[model]\nsource = "model.py:halve"\ninputs = ["x=float32[2,4]"]\n'
+    endpoint = '[[endpoints]]\naccelerator = "c7i.xlarge"\n'
+    (laptop.folder / "served.toml").write_text(f'name = "served"\nregion = "us-west-2"\n{model}{endpoint}')
+    ended = laptop.amazonei("run", "--emulate", "served.toml", "--output", "json")
+    assert ended.code == 2
+    assert ended.document["error"]["message"] == "The configuration names no host to compare."
+    assert "compiling" not in ended.err
+
+
 def test_a_plan_is_one_document_and_makes_nothing(laptop: Laptop) -> None:
     wanted = ("--accelerator", "c7i.xlarge", "--accelerator", "inf2.xlarge")
     plan = laptop.amazonei("setup", "--emulate", "--dry-run", "--output", "json", *wanted).ok().document
