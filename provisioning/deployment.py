@@ -64,7 +64,9 @@ class Deployment:
                 return self.accelerators[0]
             if not self.hosts:
                 raise BadRequest(
-                    f"Deployment {self.name} has no hosts any more.", "Tear it down and set it up again."
+                    f"Deployment {self.name} has no hosts.",
+                    "An endpoint of it is reached with --to sagemaker; hosts that have ended come back by tearing "
+                    "the deployment down and setting it up again.",
                 )
             raise BadRequest(
                 f"Deployment {self.name} has several accelerators.", f"Pass --accelerator, one of: {there}."
