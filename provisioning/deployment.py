@@ -65,7 +65,7 @@ class Deployment:
             if not self.hosts:
                 raise BadRequest(
                     f"Deployment {self.name} has no hosts.",
-                    "An endpoint of it is reached with --to sagemaker; hosts that have ended come back by tearing "
+                    "An endpoint of it is reached with --to sagemaker; hosts that ended come back by tearing "
                     "the deployment down and setting it up again.",
                 )
             raise BadRequest(
