@@ -45,6 +45,11 @@ class Cutting:
     large: tuple[tuple[Extent, ...], ...]
     layout: tuple[tuple[int, int], ...]
 
+    @property
+    def pieces(self) -> tuple[tuple[Extent, ...], ...]:
+        """Return where the bytes of every piece lie, the small ones first."""
+        return self.small + self.large
+
 
 def cut(path: Path) -> Cutting:
     """Return where to cut a file; one that is no zip is cut at fixed places."""

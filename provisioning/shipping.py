@@ -171,7 +171,7 @@ def upload(calls: HostCalls, package: Package, *, resend: bool = False) -> Store
     """Put the archive into the bucket, as pieces that other versions of the model share with it."""
     calls.say(f"uploading {package.path.name} ({package.size / 1e6:.1f} MB)")
     plan = Upload(
-        s3=calls.aws.s3,
+        account=calls.aws,
         bucket=calls.deployment.bucket,
         key=package.key,
         scope=package.name,

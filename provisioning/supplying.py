@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from artifacts.serve.wheelhouse import WHEELS
+from provisioning.aws.blocks import Blocks
 from provisioning.errors import WheelsMissing
 from provisioning.progress import Progress
 from provisioning.uploading import side_by_side
@@ -63,7 +64,9 @@ def _send(calls: HostCalls, folder: Path, wheels: Sequence[Wheel]) -> None:
     def send(wheel: Wheel) -> None:
         path = folder / wheel.filename
         digest = _refuse_changed(path, wheel)
-        calls.aws.s3.put_file(calls.deployment.bucket, wheel.key, path, digest, progress.add)
+        with path.open("rb") as stream:
+            body = Blocks(stream.fileno(), [(0, wheel.size)], progress.add)
+            calls.aws.s3.put_blocks(calls.deployment.bucket, wheel.key, body, digest)
 
     side_by_side(wheels, send)
 

@@ -1,37 +1,41 @@
 """Put an archive into the bucket as pieces named by their content; the recipe comes last and commits.
 
-Every byte is read and hashed once, in the thread that sends it; the digest is the piece's name, what S3
-checks the bytes against, and the recipe's entry. A piece that is there already is not sent, so an upload that
-was interrupted goes on where it stopped, and nothing half-made is billed as an unfinished multipart upload.
+Every byte is hashed once; the digest is the piece's name, what S3 checks the bytes against, and the recipe's
+entry. It is read again to be sent, out of the system's cache: memory for whole pieces would cost more. A
+piece that is there already is not sent, so an upload that was interrupted goes on where it stopped, and
+nothing half-made is billed as an unfinished multipart upload. What is there is asked while the first pieces
+are hashed: the answer takes a client and two round trips.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import threading
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from artifacts.errors import ArtifactRefused
 from artifacts.recipe import Piece, Recipe
+from provisioning.aws.blocks import Blocks
 from provisioning.cutting import cut
+from provisioning.errors import AwsError
 from provisioning.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
-    from provisioning.aws.s3 import S3
+    from provisioning.aws.s3 import S3, ObjectRecord
     from provisioning.cutting import Cutting, Extent
     from provisioning.waiting import Clock
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
 
-# Connections at once, each with one piece in memory. S3 gives one connection 85 to 90 MB/s.
+# Connections at once. S3 gives one connection 85 to 90 MB/s.
 CONNECTIONS = 8
 PIECES = "artifacts/pieces/"
 
@@ -46,11 +50,19 @@ class Stored:
     bytes: int
 
 
+class Account(Protocol):
+    """Where the bucket is."""
+
+    @property
+    def s3(self) -> S3:
+        """Return the service; making its client takes a fifth of a second, the first time."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
     """What to upload, where, and how to tell about it."""
 
-    s3: S3
+    account: Account
     bucket: str
     key: str  # of the recipe
     scope: str  # pieces are shared within it: versions of one model
@@ -68,17 +80,19 @@ def store(upload: Upload, path: Path, *, resend: bool = False) -> Stored:
 
     With `resend`, everything is sent, whatever the bucket says it has. An unchanged archive costs a request.
     """
-    stored = None if resend else upload.s3.head_object(upload.bucket, upload.key)
-    cutting = cut(path)
-    if stored is not None:
-        body = _recipe(upload, cutting, path, _hash_only).encode()
+    with ThreadPoolExecutor(1) as aside, path.open("rb") as stream:
+        cutting = cut(path)
+        look = aside.submit(_look, upload, resend=resend)
+        sending = _Sending(upload, look, stream.fileno(), path.stat().st_size)
+        ahead = sending.hash_until_known(cutting.pieces)
+        rest = side_by_side(cutting.pieces[len(ahead) :], sending.take)
+        body = _recipe(upload, cutting, [*ahead, *rest]).encode()
+        stored = look.result().stored
         # A recipe that somebody put over ours lacks our note, and is replaced; hosts check every byte.
-        if (stored.size, stored.metadata.get("sha256")) == (len(body), _sha256(body)):
+        if stored is not None and (stored.size, stored.metadata.get("sha256")) == (len(body), _sha256(body)):
             upload.say(f"{upload.key} is in the bucket already")
             return Stored(key=upload.key, sha256=_sha256(body), objects=0, bytes=0)
-    there = {} if resend else upload.s3.sizes(upload.bucket, upload.prefix)
-    sending = _Sending(upload, there, path.stat().st_size)
-    body = _recipe(upload, cutting, path, sending.piece).encode()
+        sending.finish()
     _commit(upload, body, replace=stored is not None or resend)
     sending.tell_end()
     return Stored(
@@ -86,27 +100,37 @@ def store(upload: Upload, path: Path, *, resend: bool = False) -> Stored:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the bucket has."""
+
+    stored: ObjectRecord | None  # at the recipe's key
+    there: dict[str, int] | None  # bytes of each piece by key; None: not asked, the recipe's may all be there
+
+
+def _look(upload: Upload, *, resend: bool) -> _Look:
+    """Ask for the recipe, and for pieces where there is none; with `resend` nothing counts as there."""
+    if resend:
+        return _Look(None, {})
+    stored = upload.account.s3.head_object(upload.bucket, upload.key)
+    return _Look(stored, _pieces_there(upload) if stored is None else None)
+
+
+def _pieces_there(upload: Upload) -> dict[str, int]:
+    return upload.account.s3.sizes(upload.bucket, upload.prefix)
+
+
 def _commit(upload: Upload, body: bytes, *, replace: bool) -> None:
     """Write the recipe; one that another upload of the same archive has just written is the same."""
     note = {"sha256": _sha256(body)}
-    upload.s3.put_noted(upload.bucket, upload.key, body, note, only_if_absent=not replace)
+    upload.account.s3.put_noted(upload.bucket, upload.key, body, note, only_if_absent=not replace)
 
 
 def _sha256(data: bytes | bytearray) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _hash_only(data: bytes | bytearray) -> Piece:
-    return Piece(_sha256(data), len(data))
-
-
-def _recipe(
-    upload: Upload, cutting: Cutting, path: Path, take: Callable[[bytes | bytearray], Piece]
-) -> Recipe:
-    """Let `take` have every piece's bytes, several at once, and return the recipe of what it says."""
-    bundles = [*cutting.small, *cutting.large]
-    with path.open("rb") as stream:
-        pieces = side_by_side(bundles, lambda extents: take(_bytes(stream.fileno(), extents)))
+def _recipe(upload: Upload, cutting: Cutting, pieces: Sequence[Piece]) -> Recipe:
     small = len(cutting.small)
     return Recipe(
         prefix=upload.prefix,
@@ -115,28 +139,6 @@ def _recipe(
         large=tuple(pieces[small:]),
         layout=cutting.layout,
     )
-
-
-_own = threading.local()
-
-
-def _bytes(file: int, extents: Sequence[Extent]) -> bytearray:
-    """Return a piece in this thread's buffer, which the next piece of its size overwrites.
-
-    New memory for each piece would be mapped, zeroed and given back by the system, which costs as much as
-    hashing it.
-    """
-    size = sum(extent.size for extent in extents)
-    buffer: bytearray = getattr(_own, "buffer", bytearray())
-    if len(buffer) != size:
-        buffer = _own.buffer = bytearray(size)
-    at = 0
-    for extent in extents:
-        got = os.preadv(file, [memoryview(buffer)[at : at + extent.size]], extent.offset)
-        if got != extent.size:
-            raise ArtifactRefused("The artifact was cut off while it was read.", "Compile it again.")
-        at += extent.size
-    return buffer
 
 
 def side_by_side(items: Sequence[Item], work: Callable[[Item], Done]) -> list[Done]:
@@ -158,10 +160,12 @@ class _Sending:
     """Sends pieces from several threads, each once, and tells how far it is."""
 
     upload: Upload
-    there: dict[str, int]  # bytes by key
+    look: Future[_Look]
+    file: int
     total: int
     objects: int = 0
     sent: int = 0
+    _later: list[tuple[Piece, Sequence[Extent]]] = field(default_factory=list)  # of unknown presence
     _progress: Progress = field(init=False)
     _claimed: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -169,21 +173,65 @@ class _Sending:
     def __post_init__(self) -> None:
         self._progress = Progress(self.total, self.upload.clock, self.upload.say)
 
-    def piece(self, data: bytes | bytearray) -> Piece:
-        """Send a piece unless it is there, with its size, or on its way; return its name."""
-        digest = hashlib.sha256(data)
-        piece = Piece(digest.hexdigest(), len(data))
+    def hash_until_known(self, bundles: Sequence[Sequence[Extent]]) -> list[Piece]:
+        """Return the names of the first pieces: as many as are hashed until it is known what is there.
+
+        One core does it, and is left alone with that: another makes the client meanwhile.
+        """
+        pieces = []
+        for extents in bundles:
+            if self.look.done():
+                break
+            pieces.append(self._put_off(extents))
+        return pieces
+
+    def take(self, extents: Sequence[Extent]) -> Piece:
+        """Hash a piece and return its name; it is sent now if it is known what is there, else by `finish`."""
+        there = self.look.result().there
+        if there is None:
+            return self._put_off(extents)
+        piece = self._named(extents)
+        self._offer(piece, extents, there)
+        return piece
+
+    def finish(self) -> None:
+        """Send what was put off."""
+        there = self.look.result().there
+        known = _pieces_there(self.upload) if there is None else there
+        side_by_side(self._later, lambda each: self._offer(*each, known))
+
+    def _put_off(self, extents: Sequence[Extent]) -> Piece:
+        piece = self._named(extents)
+        with self._lock:
+            self._later.append((piece, extents))
+        return piece
+
+    def _named(self, extents: Sequence[Extent]) -> Piece:
+        digest, blocks = hashlib.sha256(), Blocks(self.file, extents)
+        for block in blocks:
+            digest.update(block)
+        return Piece(digest.hexdigest(), len(blocks))
+
+    def _offer(self, piece: Piece, extents: Sequence[Extent], there: Mapping[str, int]) -> None:
+        """Send the piece unless it is there, with its size, or on its way."""
         key = self.upload.prefix + piece.sha256
         with self._lock:
-            wanted = piece.sha256 not in self._claimed and self.there.get(key) != piece.size
+            wanted = piece.sha256 not in self._claimed and there.get(key) != piece.size
             self._claimed.add(piece.sha256)
         if wanted:
-            self.upload.s3.put_piece(self.upload.bucket, key, data, digest.digest())
+            self._send(piece, key, Blocks(self.file, extents))
         with self._lock:
             self.objects += wanted
             self.sent += piece.size if wanted else 0
         self._progress.add(piece.size)
-        return piece
+
+    def _send(self, piece: Piece, key: str, body: Blocks) -> None:
+        try:
+            self.upload.account.s3.put_blocks(self.upload.bucket, key, body, bytes.fromhex(piece.sha256))
+        except AwsError as error:
+            if error.aws_code != "BadDigest":
+                raise
+            raise ArtifactRefused("The artifact was changed while it was read.", "Ship it again.") from error
 
     def tell_end(self) -> None:
         """Say how much was sent, and how much was there."""

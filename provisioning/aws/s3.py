@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import FlexibleChecksumError
 
+from provisioning.aws.blocks import Blocks
 from provisioning.aws.tags import as_mapping
 from provisioning.aws.translation import translated
 from provisioning.errors import AwsError, NotFound
@@ -52,18 +52,10 @@ class MultipartUpload:
     upload_id: str
 
 
-class _Watched(io.FileIO):
-    """A file that tells how much of it was read."""
-
-    def __init__(self, path: Path, on_bytes: Callable[[int], None]) -> None:
-        super().__init__(path)
-        self._on_bytes = on_bytes
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Return the next bytes, at most so many."""
-        data = super().read(-1 if size is None else size)
-        self._on_bytes(len(data))
-        return data
+def _sent_at_once(params: dict[str, Any], **_: Any) -> None:
+    """Take back that the server is asked before a block body is sent: that would cost a round trip each."""
+    if isinstance(params.get("body"), Blocks):
+        params["headers"].pop("Expect", None)
 
 
 class S3:
@@ -72,6 +64,7 @@ class S3:
     def __init__(self, client: S3Client, region: str) -> None:
         self._client = client
         self._region = region
+        client.meta.events.register_last("before-call.s3", _sent_at_once)
 
     @translated("s3:ListBuckets")
     def buckets(self) -> tuple[str, ...]:
@@ -115,20 +108,11 @@ class S3:
         return {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", [])}
 
     @translated("s3:PutObject")
-    def put_piece(self, bucket: str, key: str, body: bytes | bytearray, sha256: bytes) -> None:
-        """Put an object whose SHA-256 is known: S3 compares, nothing hashes it again."""
+    def put_blocks(self, bucket: str, key: str, body: Blocks, sha256: bytes) -> None:
+        """Put an object of at most 5 GB whose SHA-256 is known: S3 compares, nothing hashes it again."""
         checksum = base64.b64encode(sha256).decode("ascii")
-        # botocore takes a bytearray as it takes bytes; its types do not say so.
-        self._client.put_object(Bucket=bucket, Key=key, Body=cast("bytes", body), ChecksumSHA256=checksum)
-
-    @translated("s3:PutObject")
-    def put_file(
-        self, bucket: str, key: str, path: Path, sha256: bytes, on_bytes: Callable[[int], None]
-    ) -> None:
-        """Put a file of at most 5 GB whose SHA-256 is known, as one request of which a block is in memory."""
-        checksum = base64.b64encode(sha256).decode("ascii")
-        with _Watched(path, on_bytes) as stream:
-            self._client.put_object(Bucket=bucket, Key=key, Body=stream, ChecksumSHA256=checksum)
+        # botocore takes whatever can be read and rewound; its types ask for more.
+        self._client.put_object(Bucket=bucket, Key=key, Body=cast("Any", body), ChecksumSHA256=checksum)
 
     def put_noted(
         self, bucket: str, key: str, body: bytes, note: Mapping[str, str], *, only_if_absent: bool

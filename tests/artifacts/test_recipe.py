@@ -18,7 +18,7 @@ from artifacts.errors import ArtifactRefused, ServeFailed
 from artifacts.recipe import PIECE_BYTES, Piece, Recipe, assemble
 from provisioning.uploading import Upload, store
 from tests.provisioning.declared import StillClock
-from tests.provisioning.operated import Bucket
+from tests.provisioning.operated import Account, Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 
 def upload(bucket: Bucket, key: str = "artifacts/models/d.recipe", scope: str = "net") -> Upload:
-    return Upload(s3=bucket, bucket="box", key=key, scope=scope, clock=StillClock(), say=lambda _: None)
+    return Upload(
+        account=Account(bucket), bucket="box", key=key, scope=scope, clock=StillClock(), say=lambda _: None
+    )
 
 
 def zipped(members: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:

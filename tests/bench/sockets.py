@@ -15,31 +15,40 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from artifacts.recipe import PIECE_BYTES
+from provisioning.aws.blocks import BLOCK_BYTES
 from provisioning.uploading import CONNECTIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
 def send(path: Path, endpoint: str, *, hashed: bool) -> None:
-    """Send a file in pieces: each read and hashed before it is sent, or the same memory again and again."""
+    """Send a file in pieces, by blocks: hashed, then read again and sent; or the same memory all the time."""
     parts = urlsplit(endpoint)
     own = threading.local()
     with path.open("rb") as stream:
         file, size = stream.fileno(), path.stat().st_size
 
+        def blocks(offset: int, count: int) -> Iterator[memoryview]:
+            for at in range(0, count, BLOCK_BYTES):
+                block = memoryview(own.buffer)[: min(BLOCK_BYTES, count - at)]
+                if hashed:
+                    os.preadv(file, [block], offset + at)
+                yield block
+
         def one(offset: int) -> None:
             if not hasattr(own, "connection"):
                 own.connection = socket.create_connection((parts.hostname, parts.port))
-                own.buffer = bytearray(PIECE_BYTES)
-            piece = memoryview(own.buffer)[: min(PIECE_BYTES, size - offset)]
-            digest = "unknown"
-            if hashed:
-                os.preadv(file, [piece], offset)
-                digest = hashlib.sha256(piece).hexdigest()
-            head = f"PUT /b/{digest} HTTP/1.1\r\ncontent-length: {len(piece)}\r\n\r\n"
+                own.buffer = bytearray(BLOCK_BYTES)
+            count = min(PIECE_BYTES, size - offset)
+            digest = hashlib.sha256()
+            for block in blocks(offset, count if hashed else 0):
+                digest.update(block)
+            head = f"PUT /b/{digest.hexdigest()} HTTP/1.1\r\ncontent-length: {count}\r\n\r\n"
             own.connection.sendall(head.encode())
-            own.connection.sendall(piece)
+            for block in blocks(offset, count):
+                own.connection.sendall(block)
             own.connection.recv(4096)
 
         with ThreadPoolExecutor(CONNECTIONS) as pool:

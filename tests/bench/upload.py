@@ -51,9 +51,9 @@ def by_us(path: Path, endpoint: str) -> None:
     from provisioning.uploading import Upload, store
     from provisioning.waiting import SystemClock
 
-    s3 = open_session("us-west-2", None, endpoint).s3
+    account = open_session("us-west-2", None, endpoint)
     store(
-        Upload(s3=s3, bucket="b", key="k", scope="bench", clock=SystemClock(), say=lambda _: None),
+        Upload(account=account, bucket="b", key="k", scope="bench", clock=SystemClock(), say=lambda _: None),
         path,
     )
 

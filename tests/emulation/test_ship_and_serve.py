@@ -15,7 +15,7 @@ from provisioning.uploading import Upload, store
 from provisioning.waiting import SystemClock
 from tests.artifacts.serve.following import Follower
 from tests.emulation.laptop import REGION
-from tests.provisioning.operated import Bucket
+from tests.provisioning.operated import Account, Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,7 +171,14 @@ def largest_piece(artifact: Path) -> tuple[str, bytes]:
         name = contents.manifest.name
     bucket = Bucket()
     store(
-        Upload(s3=bucket, bucket="", key="recipe", scope=name, clock=SystemClock(), say=lambda _: None),
+        Upload(
+            account=Account(bucket),
+            bucket="",
+            key="recipe",
+            scope=name,
+            clock=SystemClock(),
+            say=lambda _: None,
+        ),
         artifact,
     )
     return max(bucket.objects.items(), key=lambda item: ("/pieces/" in item[0], len(item[1])))

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from provisioning.aws.s3 import S3, ObjectRecord
 from provisioning.deployment import Deployment
-from provisioning.errors import NotFound
+from provisioning.errors import AwsError, NotFound
 from provisioning.operations import HostCalls
 from tests.provisioning.declared import DeclaredAws, StillClock, declare_aws
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from provisioning.aws.blocks import Blocks
 
 TAGS = {"amazonei:deployment": "demo", "amazonei:accelerator": "c7i.xlarge"}
 
@@ -54,16 +57,16 @@ class Bucket(S3):
         self.requests.append(("LIST", prefix, 0))
         return {key: len(body) for key, body in self.objects.items() if key.startswith(prefix)}
 
-    def put_piece(self, bucket: str, key: str, body: bytes | bytearray, sha256: bytes) -> None:
-        assert hashlib.sha256(body).digest() == sha256, "S3 would answer BadDigest"
-        self.requests.append(("PUT", key, len(body)))
-        self.objects[key] = bytes(body)  # the sender uses its buffer again
-
-    def put_file(
-        self, bucket: str, key: str, path: Path, sha256: bytes, on_bytes: Callable[[int], None]
-    ) -> None:
-        self.put_piece(bucket, key, path.read_bytes(), sha256)
-        on_bytes(path.stat().st_size)
+    def put_blocks(self, bucket: str, key: str, body: Blocks, sha256: bytes) -> None:
+        data = bytes(body.read())
+        if hashlib.sha256(data).digest() != sha256:
+            raise AwsError(
+                "The SHA256 you specified did not match what we received.",
+                operation="s3:PutObject",
+                aws_code="BadDigest",
+            )
+        self.requests.append(("PUT", key, len(data)))
+        self.objects[key] = data
 
     def put_noted(
         self, bucket: str, key: str, body: bytes, note: Mapping[str, str], *, only_if_absent: bool
@@ -94,6 +97,13 @@ class Bucket(S3):
         self.requests.append(("PUT", key, path.stat().st_size))
         self.objects[key] = path.read_bytes()
         self.notes[key] = dict(metadata or {})
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account that has a bucket and nothing else."""
+
+    s3: S3
 
 
 class World:

@@ -9,15 +9,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from artifacts.errors import ArtifactRefused
 from artifacts.recipe import PIECE_BYTES, Recipe
 from provisioning.errors import AwsError
-from provisioning.uploading import CONNECTIONS, Upload, store
+from provisioning.uploading import CONNECTIONS, Upload, _Sending, store
 from tests.artifacts.test_recipe import noise, upload, zipped
 from tests.provisioning.declared import StillClock
 from tests.provisioning.operated import Bucket
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from artifacts.recipe import Piece
+    from provisioning.aws.blocks import Blocks
+    from provisioning.aws.s3 import ObjectRecord
+    from provisioning.cutting import Extent
 
 LAYERS = 12
 
@@ -105,12 +112,12 @@ class Failing(Bucket):
         self._left = after
         self._lock = threading.Lock()
 
-    def put_piece(self, bucket: str, key: str, body: bytes | bytearray, sha256: bytes) -> None:
+    def put_blocks(self, bucket: str, key: str, body: Blocks, sha256: bytes) -> None:
         with self._lock:
             self._left -= 1
             if self._left < 0:
                 raise AwsError("gone", operation="s3:PutObject", aws_code="ServiceUnavailable")
-            super().put_piece(bucket, key, body, sha256)
+            super().put_blocks(bucket, key, body, sha256)
 
 
 def test_an_upload_that_failed_commits_nothing_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
@@ -156,36 +163,84 @@ def test_progress_has_a_rate_and_the_time_that_is_left(tmp_path: Path) -> None:
     clock, said = StillClock(), list[str]()
 
     class Slow(Bucket):
-        def put_piece(self, bucket: str, key: str, body: bytes | bytearray, sha256: bytes) -> None:
+        def put_blocks(self, bucket: str, key: str, body: Blocks, sha256: bytes) -> None:
             with lock:  # one after the other: two seconds each
-                super().put_piece(bucket, key, body, sha256)
+                super().put_blocks(bucket, key, body, sha256)
                 clock.now += 2.0
 
     lock = threading.Lock()
     plan: Upload = replace(upload(Slow()), clock=clock, say=said.append)
     store(plan, write(tmp_path / "a.aei", noise(2 * PIECE_BYTES)))
-    assert said[-1] == "sent 16.8 MB in 2 pieces; 0.0 MB were there"
-    assert "of 17 MB" in said[0]
+    assert said[-1] == "sent 33.6 MB in 2 pieces; 0.0 MB were there"
+    assert "of 34 MB" in said[0]
     assert "MB/s, " in said[0]
     assert said[0].endswith(" s left")
 
 
 def test_as_many_pieces_travel_at_once_as_there_are_connections_and_no_more(tmp_path: Path) -> None:
-    """A piece on its way is in memory: this is what bounds it."""
     together, most = threading.Barrier(CONNECTIONS), [0]
     lock, travelling = threading.Lock(), [0]
 
     class Watched(Bucket):
-        def put_piece(self, bucket: str, key: str, body: bytes | bytearray, sha256: bytes) -> None:
+        def put_blocks(self, bucket: str, key: str, body: Blocks, sha256: bytes) -> None:
             with lock:
                 travelling[0] += 1
                 most[0] = max(most[0], travelling[0])
             together.wait(timeout=60)
             with lock:
                 travelling[0] -= 1
-                super().put_piece(bucket, key, body, sha256)
+                super().put_blocks(bucket, key, body, sha256)
 
     members = {f"data/{number}": noise(70_000, number) for number in range(3 * CONNECTIONS)}
     path = write(tmp_path / "a.aei", zipped(members))
     assert store(upload(Watched()), path).objects == 3 * CONNECTIONS + 1
     assert most[0] == CONNECTIONS
+
+
+def test_pieces_are_hashed_while_it_is_asked_what_is_there(tmp_path: Path) -> None:
+    """The answer to the first question comes when everything but that is done."""
+    hashed, bundles = threading.Event(), 3
+
+    class Late(Bucket):
+        def head_object(self, bucket: str, key: str) -> ObjectRecord | None:
+            assert hashed.wait(timeout=60), "nothing is hashed before the answer"
+            return super().head_object(bucket, key)
+
+    class Noting(Late):
+        def sizes(self, bucket: str, prefix: str) -> dict[str, int]:
+            assert [verb for verb, _, _ in self.requests] == ["HEAD"], "nothing is sent before it is known"
+            return super().sizes(bucket, prefix)
+
+    bucket = Noting()
+    path = write(tmp_path / "a.aei", zipped({f"data/{n}": noise(70_000, n) for n in range(bundles)}))
+    plan = upload(bucket)
+    with pytest.MonkeyPatch.context() as patched:
+        named = _Sending._named
+        seen: list[int] = []
+
+        def watched(sending: _Sending, extents: Sequence[Extent]) -> Piece:
+            piece = named(sending, extents)
+            seen.append(piece.size)
+            if len(seen) == bundles:
+                hashed.set()
+            return piece
+
+        patched.setattr(_Sending, "_named", watched)
+        stored = store(plan, path)
+    assert len(seen) == bundles, "each is hashed once"
+    assert stored.objects == bundles + 1
+    assert store(plan, path).objects == 0
+
+
+def test_a_file_that_changes_between_hashing_and_sending_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.aei", noise(100_000))
+
+    class Changing(Bucket):
+        def put_blocks(self, bucket: str, key: str, body: Blocks, sha256: bytes) -> None:
+            path.write_bytes(noise(100_000, 1))  # in place: the file that is open
+            super().put_blocks(bucket, key, body, sha256)
+
+    bucket = Changing()
+    with pytest.raises(ArtifactRefused, match="changed while it was read"):
+        store(upload(bucket), path)
+    assert not bucket.objects

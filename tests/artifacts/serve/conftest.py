@@ -15,7 +15,7 @@ from artifacts.serve.document import host_document
 from artifacts.serve.requests import InstallRequest, StopRequest
 from provisioning.uploading import Upload, store
 from tests.provisioning.declared import StillClock
-from tests.provisioning.operated import Bucket
+from tests.provisioning.operated import Account, Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,7 +121,12 @@ class Machine:
     def install(self, artifact: Path, digest: str, **change: Any) -> Response:
         bucket, key = Bucket(), f"artifacts/models/{digest}.recipe"
         upload = Upload(
-            s3=bucket, bucket="bucket", key=key, scope="model", clock=StillClock(), say=lambda _: None
+            account=Account(bucket),
+            bucket="bucket",
+            key=key,
+            scope="model",
+            clock=StillClock(),
+            say=lambda _: None,
         )
         stored = store(upload, artifact)
         for name, body in bucket.objects.items():

@@ -11,6 +11,7 @@ from botocore.config import Config
 from botocore.response import StreamingBody
 from moto import mock_aws
 
+from provisioning.aws.blocks import Blocks
 from provisioning.aws.s3 import CLASSIC, S3, MultipartUpload, ObjectVersion
 from provisioning.errors import AccessDenied, AwsError, NotFound
 
@@ -161,10 +162,14 @@ def test_a_file_whose_digest_is_known_arrives_whole_and_is_held_to_it(tmp_path: 
         )
         edge = S3(client, "us-east-1")
         digest = hashlib.sha256(path.read_bytes()).digest()
-        edge.put_file("bucket", "k", path, digest, sent.append)
+        with path.open("rb") as stream:
+            body = Blocks(stream.fileno(), [(0, 4_000_000), (4_000_000, 6_000_000)], sent.append)
+            edge.put_blocks("bucket", "k", body, digest)
         assert edge.get_object("bucket", "k") == path.read_bytes()
     assert sum(sent) == 10_000_000
     assert headers["x-amz-checksum-sha256"] == base64.b64encode(digest)
+    assert "Expect" not in headers, "a round trip for every piece"
+    assert headers["Content-Length"] == "10000000"
 
 
 def test_uploads_never_use_the_client_that_ignores_a_local_endpoint() -> None:
