@@ -183,8 +183,9 @@ def _course(job: Job, subject: Subject, cases: tuple[Case, ...]) -> Course:
         lock=cache_directory() / "timing.lock",
         # The largest sizes decide which lane it is; the examples are of those.
         gate=None if job.only else job.gate,
-        # Quick lanes are equal within a tenth; compiles that run side by side wait for each other's timing.
+        # Quick lanes are equal within a tenth.
         round_s=ROUND_S if request.lanes is Lanes.ALL else ROUND_S / 2,
+        exact=request.lanes is Lanes.ALL,
     )
     return Course(
         method=request.method,

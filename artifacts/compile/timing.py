@@ -1,4 +1,4 @@
-"""How long one request takes: on one thread, and with nobody else timing."""
+"""How long one request takes: on one thread, and where it must be exact, with nobody else timing."""
 
 from __future__ import annotations
 
@@ -19,16 +19,19 @@ _WARM_UP_RUNS = 3  # TorchScript specialises in its first runs
 
 
 @contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """Hold the machine's timing lock: compiles that run in parallel take turns to time.
+def timing_turn(lock: Path, *, alone: bool) -> Iterator[None]:
+    """Hold the machine's timing lock: alone, or together with others that need not be alone.
 
-    Where the lock cannot be made, there is none: times are then less exact, and no compile fails for that.
+    What is timed takes one thread, and compiles run side by side on no more cores than there are, so where
+    a tenth does not matter, waiting for each other's timing would only leave cores idle. Where the lock
+    cannot be made, there is none: times are then less exact, and no compile fails for that.
     """
     with ExitStack() as held:
         with suppress(OSError):
             lock.parent.mkdir(parents=True, exist_ok=True)
             stream = held.enter_context(lock.open("w"))
-            fcntl.flock(stream, fcntl.LOCK_EX)  # released by closing, also when this process is killed
+            # Released by closing, also when this process is killed.
+            fcntl.flock(stream, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 from dataclasses import replace
@@ -11,14 +12,14 @@ import pytest
 import torch
 
 from artifacts.compile import recipes
-from artifacts.compile.contender import Checked, Lane, Trial, run_lane
+from artifacts.compile.contender import Checked, Lane, Trial, _timed, run_lane
 from artifacts.compile.lanes import Race, choose, ranking
 from artifacts.compile.parity import examine
 from artifacts.compile.recipes import Recipe, Recorded
 from artifacts.compile.recording import record
 from artifacts.compile.request import LaneReport
 from artifacts.compile.subject import prepare_subject
-from artifacts.compile.timing import alone
+from artifacts.compile.timing import timing_turn
 from artifacts.errors import VerificationFailed
 from artifacts.manifest import Parity
 from artifacts.serve.program import open_program
@@ -127,16 +128,43 @@ def test_the_fusion_flag_is_set_for_the_lane_that_needs_it_and_for_no_other(
     assert not torch.jit.onednn_fusion_enabled()  # type: ignore[no-untyped-call]
 
 
-def test_who_times_holds_the_machines_lock(tmp_path: Path) -> None:
-    import fcntl
+def _held(lock: Path, kind: int) -> bool:
+    """Whether another process could not have the lock now, of this kind."""
+    with lock.open("w") as other:
+        try:
+            fcntl.flock(other, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
-    with alone(tmp_path / "lock"), (tmp_path / "lock").open("w") as other, pytest.raises(BlockingIOError):
-        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+def test_who_times_exactly_is_alone_and_others_time_side_by_side(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with timing_turn(lock, alone=True):
+        assert _held(lock, fcntl.LOCK_EX)
+        assert _held(lock, fcntl.LOCK_SH)
+    with timing_turn(lock, alone=False):
+        assert _held(lock, fcntl.LOCK_EX)
+        assert not _held(lock, fcntl.LOCK_SH)
+    assert not _held(lock, fcntl.LOCK_EX)
+
+
+def test_a_lane_is_timed_while_its_trials_lock_is_held(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    for exact in (True, False):
+        seen: list[bool] = []
+
+        def timed(*_: object, seen: list[bool] = seen) -> float:
+            seen.append(_held(trial.lock, fcntl.LOCK_SH))
+            return 1.0
+
+        monkeypatch.setattr("artifacts.compile.contender.median_ms", timed)
+        _timed(trial.subject.flat, replace(trial, exact=exact))
+        assert seen == [exact]
 
 
 def test_times_are_taken_also_where_no_lock_can_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with alone(tmp_path / "file" / "lock"):
+    with timing_turn(tmp_path / "file" / "lock", alone=True):
         pass
 
 
