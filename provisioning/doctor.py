@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from artifacts.errors import AmazoneiError
 from artifacts.targets import Compiler, find
 from provisioning.findings import Finding, Level
-from provisioning.quotas import Wanted, judge_quotas, observe_quotas
+from provisioning.quotas import Wanted, judge_quota, observe_quotas
 from stacks.node import packaged_node
 
 if TYPE_CHECKING:
@@ -109,15 +109,11 @@ def _account(open_aws: Callable[[], Aws], accelerators: Sequence[str], region: s
 
 def _quotas(aws: Aws, types: Sequence[str], region: str) -> Iterator[Finding]:
     try:
-        usages = observe_quotas(aws, (Wanted(instance_type=name) for name in types), deployment="")
+        observed = observe_quotas(aws, (Wanted(instance_type=name) for name in types), deployment="")
     except AmazoneiError as error:
         yield _bad(error.code, error.message, error.hint)
         return
-    found = tuple(judge_quotas(usages, region))
-    yield from found
-    if not found:
-        for usage in usages:
-            yield _good("quota", f"{usage.quota.name}: {usage.used} of {usage.limit:g} vCPUs in use")
+    yield from (judge_quota(each, region) for each in observed)
 
 
 def _good(code: str, message: str) -> Finding:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from provisioning.aws import Aws
     from provisioning.aws.ec2 import ImageRecord
     from provisioning.network import ObservedNetwork
-    from provisioning.quotas import Usage
+    from provisioning.quotas import Unread, Usage
     from stacks.spec import DeploymentSpec, HostSpec
 
 
@@ -38,7 +38,7 @@ class Observed:
     s3_prefix_list: str | None
     network: ObservedNetwork
     has_key: bool = True  # whether the key pair that was named exists
-    quotas: tuple[Usage, ...] = ()
+    quotas: tuple[Usage | Unread, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from provisioning.deployment import TAG_DEPLOYMENT
 from provisioning.errors import AccessDenied, NotFound
-from provisioning.findings import Finding, Level
+from provisioning.findings import Finding, Level, not_checked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from provisioning.aws import Aws
 
@@ -49,8 +50,15 @@ class Usage:
     quota: Quota
     needed: int  # vCPUs of what is wanted
     used: int  # vCPUs of everything else that runs
-    limit: float | None  # None: it could not be read, and `reason` says why
-    reason: str = ""
+    limit: float | None  # None: AWS names none there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """What could not be looked at because a call is not allowed."""
+
+    what: str
+    refusal: AccessDenied
 
 
 # By the letters that a type's name begins with; the codes are the same in every region.
@@ -82,12 +90,21 @@ def quota_of(instance_type: str, *, is_spot: bool) -> Quota | None:
     return (_SPOT if is_spot else _ON_DEMAND).get(letters.group() if letters else "")
 
 
-def observe_quotas(aws: Aws, wanted: Iterable[Wanted], deployment: str) -> tuple[Usage, ...]:
+def observe_quotas(aws: Aws, wanted: Iterable[Wanted], deployment: str) -> tuple[Usage | Unread, ...]:
     """Ask AWS for the quotas that `wanted` counts against; only describe and get calls.
 
-    What the deployment runs already is not counted as used: it is part of what is wanted.
+    What the deployment runs already is not counted as used: it is part of what is wanted. A call that is not
+    allowed leaves what it would have told unread; nothing that comes later depends on it.
     """
-    wanted = tuple(wanted)
+    try:
+        needed, used = _count(aws, tuple(wanted), deployment)
+    except AccessDenied as refusal:
+        return (Unread(what="The vCPU quotas were", refusal=refusal),)
+    return tuple(_usage(aws, quota, count, used[quota]) for quota, count in needed.items() if count)
+
+
+def _count(aws: Aws, wanted: Sequence[Wanted], deployment: str) -> tuple[Counter[Quota], Counter[Quota]]:
+    """Return the vCPUs that are wanted and those that are used, by quota."""
     running = [each for each in aws.ec2_capacity.running() if each.tags.get(TAG_DEPLOYMENT) != deployment]
     types = {each.instance_type for each in wanted} | {each.instance_type for each in running}
     vcpus = aws.ec2_capacity.vcpus(types)
@@ -98,44 +115,51 @@ def observe_quotas(aws: Aws, wanted: Iterable[Wanted], deployment: str) -> tuple
     for other in running:
         if quota := quota_of(other.instance_type, is_spot=other.is_spot):
             used[quota] += vcpus.get(other.instance_type, 0)
-    return tuple(_usage(aws, quota, count, used[quota]) for quota, count in needed.items() if count)
+    return needed, used
 
 
-def _usage(aws: Aws, quota: Quota, needed: int, used: int) -> Usage:
-    limit, reason = None, ""
+def _usage(aws: Aws, quota: Quota, needed: int, used: int) -> Usage | Unread:
     try:
-        limit = _limit(aws, quota.code)
-    except AccessDenied as error:
-        reason = error.message
-    except NotFound:
-        reason = f"AWS names no quota {quota.code} there."
-    return Usage(quota=quota, needed=needed, used=used, limit=limit, reason=reason)
+        return Usage(quota=quota, needed=needed, used=used, limit=_limit(aws, quota.code))
+    except AccessDenied as refusal:
+        return Unread(what=f"The quota '{quota.name}' was", refusal=refusal)
 
 
-def _limit(aws: Aws, code: str) -> float:
-    try:
-        return aws.service_quotas.applied(SERVICE, code)
-    except NotFound:
-        return aws.service_quotas.default(SERVICE, code)
+def _limit(aws: Aws, code: str) -> float | None:
+    for ask in (aws.service_quotas.applied, aws.service_quotas.default):
+        with suppress(NotFound):
+            return ask(SERVICE, code)
+    return None
 
 
-def judge_quotas(usages: Iterable[Usage], region: str) -> Iterator[Finding]:
+def judge_quotas(observed: Iterable[Usage | Unread], region: str) -> Iterator[Finding]:
     """Yield an error for each quota that does not suffice, and a warning for each that is not known."""
-    for usage in usages:
-        if usage.limit is None:
-            yield Finding(
-                level=Level.WARNING,
-                code="quota-unknown",
-                message=f"Whether {usage.needed} vCPUs may be started is not known: {usage.reason}",
-                remedy=f"look for '{usage.quota.name}' in the console of Service Quotas",
-            )
-        elif usage.used + usage.needed > usage.limit:
-            yield Finding(
-                level=Level.ERROR,
-                code="quota-too-small",
-                message=f"{usage.needed} vCPUs are needed in {region}, where '{usage.quota.name}' allows "
-                f"{usage.limit:g} and {usage.used} are in use.",
-                remedy="ask AWS for more, which takes hours to days: aws service-quotas "
-                f"request-service-quota-increase --service-code {SERVICE} --quota-code {usage.quota.code} "
-                f"--desired-value {usage.used + usage.needed} --region {region}",
-            )
+    findings = (judge_quota(each, region) for each in observed)
+    yield from (finding for finding in findings if finding.level is not Level.INFO)
+
+
+def judge_quota(observed: Usage | Unread, region: str) -> Finding:
+    """Return what is to be said of a quota: that it suffices, that it does not, or that it is not known."""
+    if isinstance(observed, Unread):
+        return not_checked("quota-unknown", observed.what, observed.refusal)
+    quota, limit = observed.quota, observed.limit
+    if limit is None:
+        return Finding(
+            level=Level.WARNING,
+            code="quota-unknown",
+            message=f"Whether {observed.needed} vCPUs may be started is not known: AWS names no quota "
+            f"{quota.code} there.",
+            remedy=f"look for '{quota.name}' in the console of Service Quotas",
+        )
+    if observed.used + observed.needed <= limit:
+        in_use = f"{quota.name}: {observed.used} of {limit:g} vCPUs in use"
+        return Finding(level=Level.INFO, code="quota", message=in_use, remedy="")
+    return Finding(
+        level=Level.ERROR,
+        code="quota-too-small",
+        message=f"{observed.needed} vCPUs are needed in {region}, where '{quota.name}' allows {limit:g} and "
+        f"{observed.used} are in use.",
+        remedy="ask AWS for more, which takes hours to days: aws service-quotas "
+        f"request-service-quota-increase --service-code {SERVICE} --quota-code {quota.code} "
+        f"--desired-value {observed.used + observed.needed} --region {region}",
+    )

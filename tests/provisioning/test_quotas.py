@@ -12,7 +12,7 @@ from botocore.stub import Stubber
 from artifacts.targets import catalogue
 from provisioning.aws.ec2_capacity import Ec2Capacity, RunningRecord
 from provisioning.aws.service_quotas import ServiceQuotas
-from provisioning.errors import AccessDenied
+from provisioning.errors import AccessDenied, AwsUnreachable, NotFound
 from provisioning.findings import Level
 from provisioning.quotas import Wanted, judge_quotas, observe_quotas, quota_of
 from tests.provisioning.declared import declare_aws
@@ -105,16 +105,76 @@ def test_where_no_value_was_applied_awss_own_one_holds() -> None:
     assert "allows 3" in found.message
 
 
-def test_who_may_not_read_quotas_is_warned_and_goes_on() -> None:
-    class Refused(ServiceQuotas):
-        def applied(self, service: str, code: str) -> float:
-            raise AccessDenied("servicequotas:GetServiceQuota was answered AccessDenied.")
+def refused(operation: str) -> AccessDenied:
+    return AccessDenied(f"{operation} was answered AccessDenied.", operation=operation)
 
+
+class RefusingMachines(Machines):
+    def vcpus(self, instance_types: Iterable[str]) -> dict[str, int]:
+        raise refused("ec2:DescribeInstanceTypes")
+
+
+class RefusingInstances(Machines):
+    def running(self) -> tuple[RunningRecord, ...]:
+        raise refused("ec2:DescribeInstances")
+
+
+class RefusingQuotas(ServiceQuotas):
+    def applied(self, service: str, code: str) -> float:
+        raise refused("servicequotas:GetServiceQuota")
+
+
+class NoDefaults(ServiceQuotas):
+    def applied(self, service: str, code: str) -> float:
+        raise NotFound("nothing was applied")
+
+    def default(self, service: str, code: str) -> float:
+        raise refused("servicequotas:GetAWSDefaultServiceQuota")
+
+
+@pytest.mark.parametrize(
+    ("machines", "limits", "operation", "what"),
+    [
+        (RefusingMachines(), RefusingQuotas(None), "ec2:DescribeInstanceTypes", "The vCPU quotas were"),
+        (RefusingInstances(), RefusingQuotas(None), "ec2:DescribeInstances", "The vCPU quotas were"),
+        (Machines(), RefusingQuotas(None), "servicequotas:GetServiceQuota", "The quota 'Running On-Demand"),
+        (Machines(), NoDefaults(None), "servicequotas:GetAWSDefaultServiceQuota", "The quota 'Running On-"),
+    ],
+)
+def test_who_may_not_look_is_warned_and_told_what_to_allow_and_goes_on(
+    machines: Machines, limits: ServiceQuotas, operation: str, what: str
+) -> None:
     aws = declare_aws().aws
-    aws.ec2_capacity, aws.service_quotas = Machines(), Refused(None)
+    aws.ec2_capacity, aws.service_quotas = machines, limits
     (found,) = judge_quotas(observe_quotas(aws, [Wanted(instance_type="c7i.xlarge")], "mine"), "us-west-2")
     assert (found.level, found.code) == (Level.WARNING, "quota-unknown")
-    assert "servicequotas:GetServiceQuota" in found.message
+    assert found.message.startswith(what)
+    assert f"not checked: {operation} was answered AccessDenied" in found.message
+    assert found.remedy.startswith(f"allow {operation};")
+
+
+def test_another_error_than_a_refusal_stops_as_it_did() -> None:
+    class Unreachable(Machines):
+        def vcpus(self, instance_types: Iterable[str]) -> dict[str, int]:
+            raise AwsUnreachable("nobody there")
+
+    aws = declare_aws().aws
+    aws.ec2_capacity = Unreachable()
+    with pytest.raises(AwsUnreachable):
+        observe_quotas(aws, [Wanted(instance_type="c7i.xlarge")], "mine")
+
+
+def test_a_quota_that_aws_does_not_name_there_is_a_warning() -> None:
+    class Nameless(ServiceQuotas):
+        def applied(self, service: str, code: str) -> float:
+            raise NotFound("no such quota")
+
+        default = applied
+
+    aws = declare_aws().aws
+    aws.ec2_capacity, aws.service_quotas = Machines(), Nameless(None)
+    (found,) = judge_quotas(observe_quotas(aws, [Wanted(instance_type="c7i.xlarge")], "mine"), "us-west-2")
+    assert found.message.endswith(f"AWS names no quota {STANDARD} there.")
 
 
 def test_every_host_of_the_catalogue_counts_against_a_quota() -> None:
