@@ -97,6 +97,8 @@ WITH_ENDPOINTS: Mapping[str, tuple[str, ...]] = {
     "sagemaker:endpoint-config/*": ("sagemaker:DescribeEndpointConfig",),
     "logs:log-group:/aws/sagemaker/Endpoints/{name}-*": ("logs:DescribeLogStreams", "logs:GetLogEvents"),
 }
+# The same on the certificates of a deployment that has load balancers.
+ON_CERTIFICATES = ("acm:DescribeCertificate",)
 
 # The guard's own types, which it does not delete itself.
 GUARD_RESOURCES: Mapping[str, tuple[str, ...]] = {

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from provisioning.deployer_actions import DIRECT, WITH_ENDPOINTS, resources_of, stack_actions
+from provisioning.deployer_actions import (
+    DIRECT,
+    ON_CERTIFICATES,
+    WITH_ENDPOINTS,
+    resources_of,
+    stack_actions,
+)
 from provisioning.deployment import TAG_DEPLOYMENT
 
 if TYPE_CHECKING:
@@ -109,6 +115,8 @@ def deployer_policy(spec: DeploymentSpec, stacks: Sequence[SynthesizedStack], pl
         for action in needed - {"iam:PassRole", "iam:CreateServiceLinkedRole"}:
             for pattern in _resources(spec, name, action):
                 granted[pattern].add(action)
+    for certificate in spec.certificates:
+        granted[certificate].update(ON_CERTIFICATES)
     if spec.kms_key is not None:
         granted[spec.kms_key].update({"kms:Decrypt", "kms:GenerateDataKey"})
     statements = [*_statements(granted, place), *_conditional(spec, types, place)]

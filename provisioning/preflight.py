@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from artifacts.errors import BadRequest
 from artifacts.targets import find
+from provisioning.certificates import judge_certificates, observe_certificates
 from provisioning.errors import NotFound
 from provisioning.findings import Finding, Level
 from provisioning.network import judge_network, observe_network
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from artifacts.targets import Target
     from provisioning.aws import Aws
     from provisioning.aws.ec2 import ImageRecord
+    from provisioning.certificates import ObservedCertificate
     from provisioning.network import ObservedNetwork
     from provisioning.quotas import Unread, Usage
     from stacks.spec import DeploymentSpec, HostSpec
@@ -39,6 +41,7 @@ class Observed:
     network: ObservedNetwork
     has_key: bool = True  # whether the key pair that was named exists
     quotas: tuple[Usage | Unread, ...] = ()
+    certificates: tuple[ObservedCertificate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +63,7 @@ def observe(aws: Aws, spec: DeploymentSpec, network: ObservedNetwork | None = No
         network=network or observe_network(aws, spec),
         has_key=spec.key_name is None or aws.ec2.has_key_pair(spec.key_name),
         quotas=observe_quotas(aws, _wanted(spec), spec.name),
+        certificates=observe_certificates(aws, spec.certificates),
     )
 
 
@@ -97,6 +101,7 @@ def judge(spec: DeploymentSpec, observed: Observed) -> tuple[Finding, ...]:
         *_judge_balancer(spec, observed),
         *_judge_key(spec, observed),
         *judge_quotas(observed.quotas, spec.region),
+        *judge_certificates(observed.certificates, spec.region),
     ]
     order = {Level.ERROR: 0, Level.WARNING: 1, Level.INFO: 2}
     return tuple(sorted(found, key=lambda finding: order[finding.level]))

@@ -259,6 +259,11 @@ class DeploymentSpec:
         return f"{self.name}-{host.accelerator.replace('.', '-')}"
 
     @property
+    def certificates(self) -> tuple[str, ...]:
+        """The ARNs of the certificates that load balancers answer with, each once."""
+        return tuple(dict.fromkeys(host.balancer.certificate for host in self.hosts if host.balancer))
+
+    @property
     def guard_stack(self) -> str:
         """The name of the stack that deletes the others."""
         return f"{self.name}-guard"

@@ -10,6 +10,7 @@ import boto3
 from botocore.config import Config
 from botocore.session import Session as BotocoreSession
 
+from provisioning.aws.acm import Acm
 from provisioning.aws.autoscaling import AutoScaling
 from provisioning.aws.budgets import Budgets
 from provisioning.aws.cloudformation import CloudFormation
@@ -96,6 +97,11 @@ class Aws:
 
     def _client(self, service: str) -> Any:
         return self._session.client(service, endpoint_url=self.endpoint_url, config=self._config())  # type: ignore[call-overload]
+
+    @cached_property
+    def acm(self) -> Acm:
+        """Certificates."""
+        return Acm(self._client("acm"))
 
     @cached_property
     def autoscaling(self) -> AutoScaling:

@@ -13,11 +13,18 @@ from botocore import xform_name
 from botocore.loaders import Loader
 
 import provisioning.aws
-from provisioning.deployer_actions import DIRECT, NOT_USED, SPELLED_OUT, WITH_ENDPOINTS, stack_actions
+from provisioning.deployer_actions import (
+    DIRECT,
+    NOT_USED,
+    ON_CERTIFICATES,
+    SPELLED_OUT,
+    WITH_ENDPOINTS,
+    stack_actions,
+)
 from provisioning.deployer_policy import Place, deployer_policy, resource_types
 from provisioning.registry import handler_permissions
 from stacks.synth import synthesize
-from tests.stacks.specs import KEY, SPECS, described
+from tests.stacks.specs import CERTIFICATE, KEY, SPECS, described
 
 REGION = "us-west-2"
 PLACE = Place(account="123456789012", region=REGION)
@@ -93,7 +100,7 @@ def granted(policy: dict[str, Any]) -> dict[str, set[str]]:
 
 
 def test_the_tools_own_calls_are_exactly_those_of_the_edges_source() -> None:
-    every = (*DIRECT.values(), *WITH_ENDPOINTS.values())
+    every = (*DIRECT.values(), *WITH_ENDPOINTS.values(), ON_CERTIFICATES)
     listed = [action for actions in every for action in actions]
     assert set(listed) - {OF_PARAMETERS, OF_THE_PLUGIN} == actions_of_the_edge()
 
@@ -104,7 +111,8 @@ def test_the_policy_holds_the_tools_calls_and_what_the_templates_types_take_and_
     own = {action for actions in DIRECT.values() for action in actions}
     of_stacks = set().union(*stack_actions(resource_types(synthesize(spec)), REGION).values())
     of_key = {"kms:Decrypt", "kms:GenerateDataKey"} if spec.kms_key else set()
-    assert set(granted(policy)) == own | of_stacks | of_key
+    of_certificates = set(ON_CERTIFICATES) if name == "balanced" else set()
+    assert set(granted(policy)) == own | of_stacks | of_key | of_certificates
 
 
 def test_nothing_of_a_schema_is_left_out_but_unused_features_and_other_services() -> None:
@@ -196,6 +204,7 @@ def test_a_balanced_group_takes_what_makes_its_balancer_and_no_other_groups_targ
         f"arn:aws:elasticloadbalancing:us-west-2:123456789012:{each}/*"
         for each in ("listener/app", "loadbalancer/app", "targetgroup")
     }
+    assert actions["acm:DescribeCertificate"] == {CERTIFICATE}
     assert "elasticloadbalancing:RegisterTargets" not in actions
     assert "autoscaling:PutScalingPolicy" in actions
 

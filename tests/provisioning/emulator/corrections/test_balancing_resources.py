@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.provisioning.emulator.certificates import import_certificate
 from tests.provisioning.emulator.corrections.conftest import REGION
 
 if TYPE_CHECKING:
@@ -22,19 +19,6 @@ ELB = "AWS::ElasticLoadBalancingV2::"
 @pytest.fixture
 def elb(account: Account) -> Any:
     return boto3.client("elbv2", region_name=REGION)
-
-
-def certificate() -> str:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "models.internal")])
-    now = datetime.now(UTC)
-    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
-    encoding = serialization.Encoding.PEM
-    secret = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    imported = boto3.client("acm", region_name=REGION).import_certificate(
-        Certificate=made.sign(key, hashes.SHA256()).public_bytes(encoding), PrivateKey=secret
-    )
-    return str(imported["CertificateArn"])
 
 
 def resources(zones: str = "ab", **changes: Any) -> dict[str, Any]:
@@ -90,7 +74,8 @@ def resources(zones: str = "ab", **changes: Any) -> dict[str, Any]:
 
 
 def with_certificate(**changes: Any) -> dict[str, Any]:
-    return resources(Certificates=[{"CertificateArn": certificate()}], **changes)
+    own = import_certificate(boto3.client("acm", region_name=REGION))
+    return resources(Certificates=[{"CertificateArn": own}], **changes)
 
 
 def test_it_is_made_as_declared_keeps_its_network_and_goes_with_its_stack(account: Account, elb: Any) -> None:
