@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, assert_never
 
-from provisioning.commands import wait_for_hosts
 from provisioning.deploying import StackRequest, deploy_stack
 from provisioning.errors import PreflightFailed
 from provisioning.findings import Finding, Level
@@ -16,6 +15,7 @@ from provisioning.plan import AwaitHosts, DeployStack, PlannedEndpoint, RefreshH
 from provisioning.preflight import judge, observe, place
 from provisioning.pricing import EndpointCharge, estimate, nat_gateway
 from provisioning.refreshing import refresh_hosts
+from provisioning.registration import wait_for_hosts
 from provisioning.repairs import RepairEndpoint, RepairVpc, repair
 from provisioning.standing import RunIdentity, judge_standing
 from stacks.closure import ZONES, created_needs, needs

@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from provisioning.aws.ssm import CommandRecord
-from provisioning.commands import CommandFailed, HostCommand, run_on_hosts, wait_for_hosts
-from provisioning.errors import HostFailed, NotFound
+from provisioning.commands import CommandFailed, HostCommand, HostOutcome, run_on_hosts
+from provisioning.errors import NotFound
 from tests.provisioning.declared import DeclaredAws, StillClock, declare_aws
 
 TAGS = {"amazonei:deployment": "demo", "amazonei:accelerator": "c7i.xlarge"}
@@ -25,59 +25,28 @@ def world() -> DeclaredAws:
     return declare_aws()
 
 
-def wait(
-    world: DeclaredAws, count: int, lines: list[str], clock: StillClock | None = None
-) -> tuple[str, ...]:
-    return wait_for_hosts(
+def run(
+    world: DeclaredAws,
+    command: HostCommand = COMMAND,
+    *,
+    lines: list[str] | None = None,
+    clock: StillClock | None = None,
+) -> tuple[HostOutcome, ...]:
+    told = lines if lines is not None else []
+    return run_on_hosts(
         world.aws,
-        TAGS,
-        count,
-        deadline_s=60,
-        on_progress=lines.append,
+        command,
+        on_progress=told.append,
+        on_host=lambda host, state: told.append(f"{host}: {state}"),
         clock=clock or StillClock(),
     )
-
-
-def test_hosts_are_ready_when_as_many_as_expected_are_online(world: DeclaredAws) -> None:
-    for name, looks in (("i-1", 0), ("i-2", 3)):
-        world.ec2.declare_host(name, TAGS)
-        world.ssm.declare_agent(name, looks_until_online=looks)
-    world.ec2.declare_host("i-other", {**TAGS, "amazonei:deployment": "other"})
-    world.ssm.declare_agent("i-other")
-    lines: list[str] = []
-    assert wait(world, 2, lines) == ("i-1", "i-2")
-    assert lines == ["i-1 can take commands", "i-2 can take commands"]
-
-
-def test_the_hosts_that_stay_silent_are_named(world: DeclaredAws) -> None:
-    world.ec2.declare_host("i-1", TAGS)
-    world.ssm.declare_agent("i-1")
-    world.ec2.declare_host("i-2", TAGS, state="pending")
-    clock = StillClock()
-    lines: list[str] = []
-    with pytest.raises(HostFailed) as caught:
-        wait(world, 2, lines, clock)
-    assert caught.value.message == "1 of 2 hosts could take commands after 60 s; silent: i-2 (pending)."
-    assert clock.now - 1000 == 60
-    assert "1 of 2 hosts can take commands after" in lines[-1]
-
-
-def test_a_host_that_was_never_made_is_told_as_missing(world: DeclaredAws) -> None:
-    with pytest.raises(HostFailed, match="0 of 1 hosts could take commands after 60 s; no other host exists"):
-        wait(world, 1, [])
 
 
 def test_each_change_of_state_is_told_once_and_outcomes_come_back(world: DeclaredAws) -> None:
     world.ec2.declare_host("i-1", TAGS)
     world.ssm.declare_agent("i-1", "unlisted", "Pending", "InProgress", "InProgress", "Success", stdout="{}")
     lines: list[str] = []
-    (outcome,) = run_on_hosts(
-        world.aws,
-        COMMAND,
-        on_progress=lines.append,
-        on_host=lambda host, state: lines.append(f"{host}: {state}"),
-        clock=StillClock(),
-    )
+    (outcome,) = run(world, lines=lines)
     assert (outcome.instance_id, outcome.succeeded, outcome.output) == ("i-1", True, "{}")
     assert lines == ["i-1 can take commands", "i-1: Pending", "i-1: InProgress", "i-1: Success"]
     (request,) = world.ssm.sent
@@ -87,13 +56,7 @@ def test_each_change_of_state_is_told_once_and_outcomes_come_back(world: Declare
 def test_a_process_that_ended_badly_is_an_outcome_with_its_words(world: DeclaredAws) -> None:
     world.ec2.declare_host("i-1", TAGS)
     world.ssm.declare_agent("i-1", "Failed", code=4, stderr="no such model")
-    (outcome,) = run_on_hosts(
-        world.aws,
-        COMMAND,
-        on_progress=lambda _line: None,
-        on_host=lambda _host, _state: None,
-        clock=StillClock(),
-    )
+    (outcome,) = run(world)
     assert (outcome.succeeded, outcome.response_code, outcome.stderr) == (False, 4, "no such model")
 
 
@@ -107,13 +70,7 @@ def test_a_command_that_did_not_end_by_itself_fails_with_all_outcomes(
     stderr = "\n".join(f"line {number}" for number in range(40))
     world.ssm.declare_agent("i-2", detail, stderr=stderr)
     with pytest.raises(CommandFailed) as caught:
-        run_on_hosts(
-            world.aws,
-            COMMAND,
-            on_progress=lambda _line: None,
-            on_host=lambda _host, _state: None,
-            clock=StillClock(),
-        )
+        run(world)
     first, *tail = caught.value.message.splitlines()
     assert first == f"The command ended {detail} on i-2."
     assert tail == [f"line {number}" for number in range(25, 40)]
@@ -125,13 +82,7 @@ def test_past_both_timeouts_and_a_minute_the_command_is_cancelled(world: Declare
     world.ssm.declare_agent("i-1", "InProgress")
     clock = StillClock()
     with pytest.raises(CommandFailed, match="had not ended after 480 s on i-1; it was cancelled"):
-        run_on_hosts(
-            world.aws,
-            COMMAND,
-            on_progress=lambda _line: None,
-            on_host=lambda _host, _state: None,
-            clock=clock,
-        )
+        run(world, clock=clock)
     assert clock.now - 1000 == 120 + 300 + 60
     assert world.ssm.cancelled == ["command-1"]
 
@@ -141,13 +92,7 @@ def test_a_fleet_of_any_size_gets_one_command_and_is_asked_page_by_page(
     world: DeclaredAws, hosts: int, pages: int
 ) -> None:
     names = declare_fleet(world, hosts)
-    outcomes = run_on_hosts(
-        world.aws,
-        COMMAND,
-        on_progress=lambda _line: None,
-        on_host=lambda _host, _state: None,
-        clock=StillClock(),
-    )
+    outcomes = run(world)
     assert [outcome.instance_id for outcome in outcomes] == names
     assert Counter(world.ssm.calls) == {
         "DescribeInstanceInformation": pages,
@@ -166,13 +111,7 @@ def declare_fleet(world: DeclaredAws, hosts: int, *walk: str) -> list[str]:
 
 def test_many_failures_are_explained_by_a_few_whole_outputs(world: DeclaredAws) -> None:
     declare_fleet(world, 120, "Failed")
-    outcomes = run_on_hosts(
-        world.aws,
-        COMMAND,
-        on_progress=lambda _line: None,
-        on_host=lambda _host, _state: None,
-        clock=StillClock(),
-    )
+    outcomes = run(world)
     assert len(outcomes) == 120
     assert Counter(world.ssm.calls)["GetCommandInvocation"] == 3
 
@@ -182,13 +121,7 @@ def test_hosts_that_are_listed_late_are_waited_for(world: DeclaredAws) -> None:
     world.ec2.declare_host("i-late", TAGS)
     world.ssm.declare_agent("i-late", "unlisted", "unlisted", "InProgress", "Success")
     lines: list[str] = []
-    outcomes = run_on_hosts(
-        world.aws,
-        COMMAND,
-        on_progress=lines.append,
-        on_host=lambda host, state: lines.append(f"{host}: {state}"),
-        clock=StillClock(),
-    )
+    outcomes = run(world, lines=lines)
     assert [outcome.status for outcome in outcomes] == ["Success"] * 3
     assert lines[-2:] == ["i-late: InProgress", "i-late: Success"]
 
@@ -198,13 +131,7 @@ def test_hosts_whose_turn_never_came_are_not_waited_for(world: DeclaredAws) -> N
     world.ec2.declare_host("i-later", TAGS)
     world.ssm.declare_agent("i-later", "unlisted")
     world.ssm.state = CommandRecord(status="Failed", detail="Failed")
-    outcomes = run_on_hosts(
-        world.aws,
-        COMMAND,
-        on_progress=lambda _line: None,
-        on_host=lambda _host, _state: None,
-        clock=StillClock(),
-    )
+    outcomes = run(world)
     assert [(outcome.instance_id, outcome.status) for outcome in outcomes] == [
         ("i-000", "Failed"),
         ("i-later", "Unsent"),
@@ -216,14 +143,7 @@ def test_later_waves_get_the_time_that_earlier_ones_may_take(
     world: DeclaredAws, wave: int, concurrency: str, delivery_s: int
 ) -> None:
     declare_fleet(world, 60)
-    command = dataclasses.replace(COMMAND, wave=wave, max_errors="0")
-    run_on_hosts(
-        world.aws,
-        command,
-        on_progress=lambda _line: None,
-        on_host=lambda _host, _state: None,
-        clock=StillClock(),
-    )
+    run(world, dataclasses.replace(COMMAND, wave=wave, max_errors="0"))
     (request,) = world.ssm.sent
     assert (request.max_concurrency, request.max_errors) == (concurrency, "0")
     assert request.delivery_timeout_s == delivery_s
@@ -231,11 +151,5 @@ def test_later_waves_get_the_time_that_earlier_ones_may_take(
 
 def test_a_command_for_no_host_is_not_sent(world: DeclaredAws) -> None:
     with pytest.raises(NotFound, match=r"amazonei:accelerator=c7i\.xlarge in us-west-2"):
-        run_on_hosts(
-            world.aws,
-            COMMAND,
-            on_progress=lambda _line: None,
-            on_host=lambda _host, _state: None,
-            clock=StillClock(),
-        )
+        run(world)
     assert world.ssm.sent == []
