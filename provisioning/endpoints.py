@@ -17,6 +17,7 @@ from provisioning.deployment import TAG_DEPLOYMENT, TAG_EXPIRES
 from provisioning.errors import AwsError, EndpointFailed, StackFailed
 from provisioning.plan import DeployStack, describe
 from provisioning.pricing import endpoint_estimate
+from provisioning.standing_endpoints import endpoint_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +36,6 @@ TAG_RUN = "amazonei:run"
 LOG_GROUP = "/aws/sagemaker/Endpoints/"
 LOG_LINES = 25
 ENDPOINT_TYPE = "AWS::SageMaker::Endpoint"
-JSON_TYPE = "application/json"
 # Streams are dated by AWS's clock, and this machine's may be ahead of it.
 CLOCK_SKEW_S = 120.0
 
@@ -80,11 +80,6 @@ class EndpointPlan:
             describe(self.step),
             f"wait until endpoint {self.name} is in service on {self.endpoint.instance_type}",
         ]
-
-
-def endpoint_name(deployment: str, accelerator: str) -> str:
-    """Return what the stack of an endpoint calls it."""
-    return f"{deployment}-{accelerator.replace('.', '-')}"
 
 
 def choose_endpoint(spec: DeploymentSpec, manifest: Manifest) -> EndpointSpec:
@@ -296,45 +291,3 @@ def _log(calls: HostCalls, name: str, began: float) -> tuple[str, ...]:
         return calls.aws.logs.tail(f"{LOG_GROUP}{name}", streams[-1], LOG_LINES) if streams else ()
     except AwsError as error:
         return (f"(it could not be read: {error.message})",)
-
-
-def standing_endpoints(deployment: Deployment) -> Mapping[str, str]:
-    """Return the names of the endpoints that stand, by their stacks' names."""
-    return {
-        stack.name: stack.outputs["EndpointName"]
-        for stack in deployment.stacks
-        if "EndpointName" in stack.outputs
-    }
-
-
-def is_endpoint_only(deployment: Deployment) -> bool:
-    """Return whether there is an endpoint to ask, and no host."""
-    return bool(standing_endpoints(deployment)) and not deployment.hosts
-
-
-def choose_standing(deployment: Deployment, accelerator: str | None) -> str:
-    """Return the name of the endpoint meant; raise `BadRequest` when that is not clear or not there."""
-    names = sorted(standing_endpoints(deployment).values())
-    if accelerator is not None:
-        names = [name for name in names if name == endpoint_name(deployment.name, accelerator)]
-    if len(names) == 1:
-        return names[0]
-    if not names:
-        raise BadRequest(
-            f"Deployment {deployment.name} has no endpoint{f' on {accelerator}' if accelerator else ''}.",
-            "Ship an artifact to one: amazonei ship ARTIFACT --to sagemaker",
-        )
-    raise BadRequest(f"There are several endpoints: {', '.join(names)}.", "Pass --accelerator.")
-
-
-def invoke(calls: HostCalls, endpoint: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Send one request; return its outputs, and the milliseconds from here to there and back."""
-    started = calls.clock.monotonic()
-    answer = calls.aws.sagemaker_runtime.invoke(endpoint, json.dumps(body).encode(), JSON_TYPE)
-    elapsed = calls.clock.monotonic() - started
-    return {
-        "outputs": json.loads(answer.body)["outputs"],
-        "endpoint": endpoint,
-        "latency_ms": round(elapsed * 1e3, 3),
-        "emulated": calls.emulated,
-    }

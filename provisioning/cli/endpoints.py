@@ -85,7 +85,7 @@ def ask_endpoint(
     context: Context, calls: HostCalls, accelerator: str | None, body: dict[str, Any]
 ) -> dict[str, Any]:
     """Send one request to the endpoint meant, and return its answer."""
-    from provisioning.endpoints import choose_standing, invoke
+    from provisioning.standing_endpoints import choose_standing, invoke
 
     name = choose_standing(calls.deployment, accelerator)
     with context.console.activity(f"asking {name}"):

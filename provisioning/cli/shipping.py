@@ -200,7 +200,7 @@ def invoke(
 
     from provisioning.benchmarking import invoke as send
     from provisioning.benchmarking import read_body
-    from provisioning.endpoints import is_endpoint_only
+    from provisioning.standing_endpoints import is_endpoint_only
 
     stdin = sys.stdin.read() if input_file == Path("-") else None
     body = read_body(None if stdin is not None else input_file, seed if use_random else None, stdin)

@@ -18,7 +18,6 @@ from provisioning.deployment import Deployment
 from provisioning.endpoints import (
     EndpointPlan,
     choose_endpoint,
-    choose_standing,
     perform,
     plan_endpoint,
     refuse_unguarded,
@@ -27,6 +26,7 @@ from provisioning.endpoints import (
 from provisioning.errors import EndpointFailed
 from provisioning.operations import HostCalls
 from provisioning.pricing import PriceTable
+from provisioning.standing_endpoints import choose_standing
 from stacks.settings import parse_deployment
 from stacks.synth import SynthesizedStack
 from tests.provisioning.declared import DeclaredAws, DeclaredS3, StillClock, declare_aws
