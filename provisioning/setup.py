@@ -69,7 +69,6 @@ def plan_setup(
     repairs = plan_repairs(spec, observed.network)
     cost = estimate(prices, spec.region, spec.hosts, endpoint_charge(spec, repairs))
     existing = aws.cloudformation.list_stacks_of(spec.name)
-    attempt, identity = identity.run_id, identity.continued(existing, spec)
     findings = (
         *judge(spec, observed),
         *judge_standing(spec, [stack.name for stack in stacks], existing, datetime.now(UTC)),
@@ -77,17 +76,15 @@ def plan_setup(
     )
     if any(finding.blocks for finding in findings):
         raise PreflightFailed(findings)
+    attempt, identity = identity.run_id, identity.continued(existing, spec)
     values = _values(observed, place(spec, observed), identity) | _guard_times(spec, identity)
+    deploys = _steps(spec, stacks, {stack.name for stack in existing}, values)
     return SetupPlan(
         spec=spec,
         run_id=identity.run_id,
         attempt=attempt,
         expires_at=identity.expires_at,
-        steps=(
-            *repairs,
-            *_steps(spec, stacks, {stack.name for stack in existing}, values),
-            *_refreshes(spec, wanted=refresh),
-        ),
+        steps=(*repairs, *deploys, *_refreshes(spec, wanted=refresh)),
         items=cost.items,
         findings=findings,
         endpoints=planned_endpoints(spec),

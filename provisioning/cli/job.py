@@ -21,6 +21,8 @@ from provisioning.cli.wheels import gather_wheels
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
     from artifacts.compile.request import CompileRequest, CompileResult
     from artifacts.measure.protocol import Protocol
     from artifacts.measure.results import Results, TargetResult
@@ -68,16 +70,8 @@ def run(
     # Nothing an emulated plan makes costs anything, so there is nothing to accept.
     ending = "" if keep else "\nAt the end everything is removed again, and AWS is asked whether it is gone."
     accept(context, plan_text(context.console, job.plan) + ending, yes=yes or context.settings.emulate)
-    from provisioning.run import compile_all
-    from provisioning.shipping import open_package
-
     try:
-        compiled = compile_all(job.requests, _stage(context), shared_cache(context, given["cache_bucket"]))
-        for warning in dict.fromkeys(text for each in compiled for text in each.warnings):
-            context.console.warn(warning)
-        for each in compiled:
-            sign_result(each, key)
-            open_package(each.artifact, signer)  # what no host would take ends the job while it is free
+        compiled = compile_signed(context, job, key, given["cache_bucket"])
         wheels = {each.target: gather_wheels(context, each.target) for each in compiled}
     except KeyboardInterrupt:
         raise interrupted(context, "nothing had been made yet", allow_retired=allow_retired) from None
@@ -146,6 +140,22 @@ def plan_job(
         work_dir=context.settings.work_dir,
         signer=signer,
     )
+
+
+def compile_signed(
+    context: Context, job: PlannedJob, key: EllipticCurvePrivateKey | None, cache_bucket: str | None
+) -> tuple[CompileResult, ...]:
+    """Compile for every target, and sign; what no host would take ends the job while it is free."""
+    from provisioning.run import compile_all
+    from provisioning.shipping import open_package
+
+    compiled = compile_all(job.requests, _stage(context), shared_cache(context, cache_bucket))
+    for warning in dict.fromkeys(text for each in compiled for text in each.warnings):
+        context.console.warn(warning)
+    for each in compiled:
+        sign_result(each, key)
+        open_package(each.artifact, job.signer)
+    return compiled
 
 
 def measure_all(

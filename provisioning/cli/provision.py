@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from provisioning.errors import LeftBehind
     from provisioning.hosts import HostState
     from provisioning.plan import SetupPlan
+    from provisioning.setup import Deployed
     from stacks.spec import DeploymentSpec
 
 
@@ -61,6 +62,11 @@ def setup(
         context.console.activity(f"setting up {spec.name}"),
     ):
         deployed = perform(plan, aws, SystemClock(), context.console.detail)
+    _answer_ready(context, plan, deployed)
+
+
+def _answer_ready(context: Context, plan: SetupPlan, deployed: Deployed) -> None:
+    spec = plan.spec
     document = {
         "deployment": spec.name,
         "region": spec.region,

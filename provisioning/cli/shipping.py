@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from artifacts.serve.scale import Scale
     from artifacts.signature import PublicKey
     from provisioning.shipping import Package
-    from provisioning.wheelhouse import Gathered
 
 PLACES = click.Choice(["ec2", "sagemaker"])
 
@@ -76,17 +75,24 @@ def ship(
       amazonei ship build/amazonei/digit_classifier-inf2.xlarge-0123456789ab.aei --to sagemaker
       amazonei ship --rollback
     """
-
     if rollback == (artifact is not None):
         raise BadRequest(
             "ship takes either an ARTIFACT or --rollback.", "Make an artifact with: amazonei compile MODEL"
         )
-    signer = required_signer(context, wanted["public_key"])
     if rollback and wanted["to"] == "sagemaker":
         raise BadRequest("An endpoint keeps no version from before.", "Ship the artifact from before again.")
+    signer = required_signer(context, wanted["public_key"])
     if artifact is None:
         _roll_back(context, accelerator, signer, dry_run=dry_run)
         return
+    package = _open(artifact, signer, accelerator)
+    if wanted["to"] == "sagemaker":
+        ship_to_endpoint(context, package, yes=wanted["yes"], dry_run=dry_run)
+    else:
+        _ship(context, package, wanted, dry_run=dry_run)
+
+
+def _open(artifact: Path, signer: PublicKey | None, accelerator: str | None) -> Package:
     from provisioning.shipping import open_package
 
     package = open_package(artifact, signer)
@@ -95,13 +101,7 @@ def ship(
             f"{package.path.name} was compiled for {package.accelerator}, not for {accelerator}.",
             f"Compile it again with --target {accelerator}.",
         )
-    if wanted["to"] == "sagemaker":
-        ship_to_endpoint(context, package, yes=wanted["yes"], dry_run=dry_run)
-        return
-    scale = _scale(context, package, wanted["workers"], wanted["batch"])
-    wheels = gather_wheels(context, package.accelerator, wanted=wanted["wheelhouse"])
-    how = {"wave": wanted["wave"], "scale": scale, "resend": wanted["resend"]}
-    _ship(context, package, wheels, how, dry_run=dry_run)
+    return package
 
 
 def _roll_back(context: Context, accelerator: str | None, signer: PublicKey | None, *, dry_run: bool) -> None:
@@ -140,12 +140,12 @@ def _scale(context: Context, package: Package, workers: int | None, batch: int |
     return scale
 
 
-def _ship(
-    context: Context, package: Package, wheels: Gathered | None, how: Mapping[str, Any], *, dry_run: bool
-) -> None:
+def _ship(context: Context, package: Package, wanted: Mapping[str, Any], *, dry_run: bool) -> None:
     from provisioning.shipping import ship as deliver
     from provisioning.supplying import unsent
 
+    scale = _scale(context, package, wanted["workers"], wanted["batch"])
+    wheels = gather_wheels(context, package.accelerator, wanted=wanted["wheelhouse"])
     calls = open_hosts(context)
     calls.deployment.choose(package.accelerator)
     hosts = [host.instance_id for host in calls.deployment.hosts_of(package.accelerator)]
@@ -164,7 +164,9 @@ def _ship(
         context.console.answer(document | {"hosts": hosts}, line)
         return
     with context.console.activity(f"shipping {package.path.name}"):
-        responses = deliver(calls, package, wheels=wheels, **how)
+        responses = deliver(
+            calls, package, wave=wanted["wave"], wheels=wheels, scale=scale, resend=wanted["resend"]
+        )
     text = "\n".join(f"{host}: serving {package.digest[:12]} ({package.lane})" for host in responses)
     context.console.answer(document | {"hosts": responses}, text)
 
