@@ -28,12 +28,14 @@ class Finder:
     in_all_regions: bool = False
 
 
+TEARDOWN = "amazonei teardown --name {deployment}"
+
 FINDERS = (
     Finder(
         kind="stack",
         types=("AWS::CloudFormation::Stack",),
         find=searches.stacks,
-        remedy="amazonei teardown --name {deployment}",
+        remedy=TEARDOWN,
     ),
     Finder(
         kind="host group",
@@ -51,19 +53,19 @@ FINDERS = (
         # A listener lives and dies with its balancer.
         types=("AWS::ElasticLoadBalancingV2::LoadBalancer", "AWS::ElasticLoadBalancingV2::Listener"),
         find=balancers.load_balancers,
-        remedy="amazonei teardown --name {deployment}",
+        remedy=TEARDOWN,
     ),
     Finder(
         kind="target group",
         types=("AWS::ElasticLoadBalancingV2::TargetGroup",),
         find=balancers.target_groups,
-        remedy="amazonei teardown --name {deployment}",
+        remedy=TEARDOWN,
     ),
     Finder(
         kind="repaired network",
         types=(),
         find=searches.repairs,
-        remedy="amazonei teardown --name {deployment}",
+        remedy=TEARDOWN,
     ),
     Finder(
         kind="instance",
@@ -134,7 +136,7 @@ FINDERS = (
         kind="bucket",
         types=("AWS::S3::Bucket", "AWS::S3::BucketPolicy"),
         find=searches.find_buckets,
-        remedy="amazonei teardown --name {deployment}",
+        remedy=TEARDOWN,
     ),
     Finder(
         kind="document",
@@ -193,7 +195,7 @@ FINDERS = (
         kind="deletion that failed, of stack",
         types=(),
         find=guard_searches.failed_deletions,
-        remedy="amazonei teardown --name {deployment}",
+        remedy=TEARDOWN,
     ),
     Finder(
         kind="queue",

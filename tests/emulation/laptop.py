@@ -180,6 +180,17 @@ class Laptop:
         (self.folder / f"{name}.toml").write_text(job)
         return f"{name}.toml"
 
+    def compiled(self, factor: float) -> Path:
+        """Compile the job's model, made to multiply by the factor."""
+        name = f"times{factor}"
+        source = (self.folder / "model.py").read_text().replace("0.5", str(factor))
+        (self.folder / f"{name}.py").write_text(source)
+        made = self.amazonei(
+            "compile", f"{name}.py:halve", "--input", "x=float32[1,4]", "--target", "c7i.xlarge",
+            "--lanes", "quick", "--out", name, "--output", "json",
+        ).ok()  # fmt: skip
+        return Path(self.folder, made.document["artifact"])
+
     def keys(self) -> dict[str, str]:
         """The environment `eval "$(amazonei emulator env)"` makes."""
         made: dict[str, str] = self.amazonei("emulator", "env", "--output", "json").ok().document

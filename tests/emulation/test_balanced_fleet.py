@@ -6,80 +6,24 @@ import http.client
 import json
 import ssl
 import subprocess
-import threading
-import time
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.emulation.laptop import REGION, Laptop
+from tests.artifacts.serve.open_loop import AT_ONCE, KeptConnections, OpenLoop
+from tests.emulation.laptop import REGION
 from tests.provisioning.emulator.emulated import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tests.emulation.laptop import Laptop
 
 EM = ("--emulate", "--region", REGION)
 X = {"inputs": {"x": [[1.0, 2.0, 3.0, 4.0]]}}
-PERIOD_S = 0.1
-SENDERS = 2
 
 # Hosts wait for the balancer to notice, as on AWS: each switch takes half a minute.
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1200)]
-
-
-@dataclass
-class Clients:
-    """Clients that send at a constant rate, each over a kept connection, and note what came back when."""
-
-    url: str
-    trust: ssl.SSLContext
-    answers: list[str] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-    _over: threading.Event = field(default_factory=threading.Event)
-
-    @contextmanager
-    def sending(self) -> Iterator[None]:
-        threads = [threading.Thread(target=self._send) for _ in range(SENDERS)]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self._over.set()
-            for thread in threads:
-                thread.join()
-
-    def _send(self) -> None:
-        place = urlsplit(self.url)
-        connection = http.client.HTTPSConnection(
-            str(place.hostname), place.port, timeout=60, context=self.trust
-        )
-        due = time.monotonic()
-        while not self._over.wait(max(0.0, due - time.monotonic())):
-            due += PERIOD_S
-            try:
-                connection.request("POST", "/inference", json.dumps(X), {"Content-Type": "application/json"})
-                response = connection.getresponse()
-                body = response.read().decode()
-            except (OSError, http.client.HTTPException) as error:
-                self.failures.append(repr(error))
-                connection.close()
-                continue
-            (self.answers if response.status == 200 else self.failures).append(body or str(response.status))
-        connection.close()
-
-
-def compiled(laptop: Laptop, factor: float) -> str:
-    source = (laptop.folder / "model.py").read_text().replace("0.5", str(factor))
-    (laptop.folder / f"times{factor}.py").write_text(source)
-    done = laptop.amazonei(
-        "compile", f"times{factor}.py:halve", "--input", "x=float32[1,4]", "--target", "c7i.xlarge",
-        "--lanes", "quick", "--out", f"times{factor}", "--output", "json",
-    ).ok()  # fmt: skip
-    return str(laptop.folder / done.document["artifact"])
 
 
 def own_certificate(laptop: Laptop) -> str:
@@ -100,7 +44,7 @@ def status(laptop: Laptop) -> Any:
     return balancer
 
 
-def outputs(answers: list[str]) -> list[float]:
+def outputs(answers: list[bytes]) -> list[float]:
     """Return what the first number came back as, in the order of the answers."""
     return [json.loads(answer)["outputs"]["output"][0][0] for answer in answers]
 
@@ -110,20 +54,26 @@ def test_no_request_fails_while_versions_switch_and_a_host_is_lost(laptop: Lapto
     laptop.amazonei("emulator", "start").ok()
     certificate = own_certificate(laptop)
     before = laptop.account()
-    first, second = compiled(laptop, 0.5), compiled(laptop, 3.0)
+    first, second = laptop.compiled(0.5), laptop.compiled(3.0)
     made = laptop.amazonei(
         "setup", *EM, "--accelerator", "c7i.xlarge", "--count", "2", "--certificate", certificate,
         "--max-count", "4", "--requests-per-minute", "600", "--yes", "--output", "json",
     ).ok().document["outputs"]  # fmt: skip
     assert status(laptop)["healthy"] == 0  # nobody shipped anything: the group leaves such hosts alone
-    laptop.amazonei("ship", first, *EM).ok()
+    laptop.amazonei("ship", str(first), *EM).ok()
     assert (status(laptop)["url"], status(laptop)["healthy"]) == (made["BalancerUrl"], 2)
 
     trust = ssl.create_default_context(cafile=str(laptop.folder / "certificate.pem"))
-    clients = Clients(made["BalancerUrl"], trust)
-    with clients.sending():
+    place = urlsplit(made["BalancerUrl"])
+
+    def connection() -> http.client.HTTPSConnection:
+        return http.client.HTTPSConnection(str(place.hostname), place.port, timeout=60, context=trust)
+
+    kept = KeptConnections(connection, json.dumps(X).encode())
+    clients = OpenLoop(kept, rate=20)
+    with closing(kept), clients.sending():
         eventually(lambda: len(clients.answers) > 20)
-        laptop.amazonei("ship", second, *EM).ok()
+        laptop.amazonei("ship", str(second), *EM).ok()
         switched = len(clients.answers)
         (lost, _) = status(laptop)["hosts"]
         laptop.type(
@@ -140,13 +90,11 @@ def test_no_request_fails_while_versions_switch_and_a_host_is_lost(laptop: Lapto
     numbers = outputs(clients.answers)
     assert numbers[0] == 0.5
     assert {0.5, 3.0} == set(numbers)
-    assert set(numbers[switched + SENDERS : healed]) == {3.0}
+    assert set(numbers[switched + AT_ONCE : healed]) == {3.0}
     assert numbers[-1] == 0.5
 
     laptop.amazonei("teardown", *EM, "--yes").ok()
     assert laptop.amazonei("audit", *EM).code == 0
     assert laptop.account() == before
     with pytest.raises(OSError, match="refused"):
-        http.client.HTTPSConnection(
-            str(urlsplit(made["BalancerUrl"]).hostname), urlsplit(made["BalancerUrl"]).port, context=trust
-        ).connect()
+        connection().connect()

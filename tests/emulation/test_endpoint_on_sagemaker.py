@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.emulation.laptop import REGION
-from tests.emulation.test_ship_and_serve import compiled, repacked, wrong_golden
+from tests.emulation.test_ship_and_serve import repacked, wrong_golden
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ def test_an_endpoint_serves_what_is_shipped_and_tells_why_it_does_not(laptop: La
     laptop.write_job("unused", "c7i.xlarge")
     (laptop.folder / "served.toml").write_text(CONFIG)
     laptop.amazonei("setup", "--yes", *EM).ok()
-    good = compiled(laptop, 0.5)
+    good = laptop.compiled(0.5)
     broken = repacked(good, laptop.folder / "broken", wrong_golden)
     stacks = laptop.account()["cloudformation describe-stacks"]
 

@@ -19,16 +19,6 @@ EM = ("--emulate", "--region", REGION)
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(900)]
 
 
-def compiled(laptop: Laptop, factor: float) -> str:
-    source = (laptop.folder / "model.py").read_text().replace("0.5", str(factor))
-    (laptop.folder / f"times{factor}.py").write_text(source)
-    done = laptop.amazonei(
-        "compile", f"times{factor}.py:halve", "--input", "x=float32[1,4]", "--target", "c7i.xlarge",
-        "--lanes", "quick", "--out", f"times{factor}", "--output", "json",
-    ).ok()  # fmt: skip
-    return str(laptop.folder / done.document["artifact"])
-
-
 def of_group(laptop: Laptop, *words: str) -> Any:
     answer = laptop.type("aws", "autoscaling", *words, "--output", "json", env=laptop.keys()).ok().out
     return json.loads(answer) if answer.strip() else None
@@ -46,9 +36,9 @@ def test_hosts_that_come_later_serve_the_current_version_and_can_go_back(laptop:
     group = laptop.amazonei(
         "setup", *EM, "--accelerator", "c7i.xlarge", "--count", "2", "--yes", "--output", "json"
     ).ok().document["outputs"]["HostGroup"]  # fmt: skip
-    first, second = compiled(laptop, 0.5), compiled(laptop, 3.0)
+    first, second = laptop.compiled(0.5), laptop.compiled(3.0)
     for artifact in (first, second):
-        laptop.amazonei("ship", artifact, *EM).ok()
+        laptop.amazonei("ship", str(artifact), *EM).ok()
     before = serving(laptop)
     assert len(before) == 2
     (digest,) = set(before.values())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,12 +12,13 @@ import pytest
 from artifacts import archive
 from provisioning.uploading import Upload, store
 from provisioning.waiting import SystemClock
-from tests.artifacts.serve.following import Follower
+from tests.artifacts.serve.open_loop import OpenLoop, following
 from tests.emulation.laptop import REGION
 from tests.provisioning.operated import Account, Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.emulation.laptop import Finished, Laptop
 
@@ -27,17 +27,6 @@ EM = ("--emulate", "--region", REGION)
 
 # The same on one host without the commands around it: tests/artifacts/serve/test_switching.py.
 pytestmark = pytest.mark.nightly
-
-
-def compiled(laptop: Laptop, factor: float) -> Path:
-    """Compile a model that multiplies by the factor."""
-    source = (laptop.folder / "model.py").read_text().replace("0.5", str(factor))
-    (laptop.folder / f"times{factor}.py").write_text(source)
-    done = laptop.amazonei(
-        "compile", f"times{factor}.py:halve", "--input", "x=float32[1,4]", "--target", "c7i.xlarge",
-        "--lanes", "quick", "--out", f"times{factor}", "--output", "json",
-    ).ok()  # fmt: skip
-    return Path(laptop.folder, done.document["artifact"])
 
 
 def repacked(artifact: Path, where: Path, change: Callable[[Path], None]) -> Path:
@@ -85,7 +74,7 @@ def first(laptop: Laptop) -> Path:
     """The deployment stands and serves a model that halves."""
     laptop.write_job("serve", "c7i.xlarge")
     laptop.amazonei("setup", *EM, "--accelerator", "c7i.xlarge", "--yes").ok()
-    artifact = compiled(laptop, 0.5)
+    artifact = laptop.compiled(0.5)
     shipped(laptop, artifact).ok()
     return artifact
 
@@ -103,16 +92,16 @@ def test_versions_come_and_go_back_under_load(laptop: Laptop, first: Path) -> No
     (host,) = again["hosts"]
     assert again["hosts"][host]["changed"] is False
 
-    second = compiled(laptop, 3.0)
+    second = laptop.compiled(3.0)
     home = laptop.folder / "state/amazonei/emulator/hosts" / host / "amazonei"
-    client = Follower(home, json.dumps({"inputs": {"x": X}}).encode(), rate=50)
+    client = OpenLoop(following(home, json.dumps({"inputs": {"x": X}}).encode()), rate=50)
     with client.sending():
         shipped(laptop, second).ok()
         assert outputs(laptop) == [6.0, 12.0, 18.0, 24.0]
         laptop.amazonei("ship", "--rollback", *EM).ok()
     assert client.failures == []
-    assert client.answered > 100
-    assert len(client.answers) == 2  # the old model's and the new one's, and nothing else
+    assert len(client.answers) > 100
+    assert len(set(client.answers)) == 2  # the old model's and the new one's, and nothing else
     assert outputs(laptop) == [1.0, 2.0, 3.0, 4.0]
 
     status = laptop.amazonei("status", *EM, "--hosts", "--output", "json").ok().document
@@ -145,7 +134,7 @@ def test_an_object_that_was_replaced_in_the_bucket_is_refused_and_mended_by_ship
     laptop: Laptop, first: Path
 ) -> None:
     keys = laptop.keys()
-    third = compiled(laptop, 5.0)
+    third = laptop.compiled(5.0)
     shipped(laptop, third).ok()
     laptop.amazonei("ship", "--rollback", *EM).ok()
     bucket = laptop.type(

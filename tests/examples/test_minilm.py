@@ -50,14 +50,18 @@ def test_sentences_of_one_meaning_are_near_and_others_are_far(minilm: Any, tmp_p
     assert max(far) < 0.2
 
 
-def test_the_winning_lane_ranks_sentences_as_the_model_does(minilm: Any, tmp_path: Path) -> None:
-    asked = CompileRequest(
-        model=f"{EXAMPLE}:sentence_encoder", inputs=minilm.INPUTS, target="c7i.xlarge", out_dir=tmp_path
-    )
+def compiled(inputs: tuple[str, ...], folder: Path) -> handler.Handler:
+    """Compile the example for these inputs, and open what came out as a host does."""
+    source = f"{EXAMPLE}:sentence_encoder"
+    asked = CompileRequest(model=source, inputs=inputs, target="c7i.xlarge", out_dir=folder)
     result = compile_model(asked, progress=lambda _: None)
     with closing(open_verified(result.artifact)) as contents:
-        contents.unpack(tmp_path)
-    served = handler.load(tmp_path, threads=1)
+        contents.unpack(folder)
+    return handler.load(folder, threads=1)
+
+
+def test_the_winning_lane_ranks_sentences_as_the_model_does(minilm: Any, tmp_path: Path) -> None:
+    served = compiled(minilm.INPUTS, tmp_path)
     sentences = (
         "A man is eating food.",
         "A man eats a plate of pasta.",
@@ -77,13 +81,7 @@ def test_the_winning_lane_ranks_sentences_as_the_model_does(minilm: Any, tmp_pat
 
 @pytest.mark.nightly
 def test_sentences_as_long_as_they_are_rank_as_padded_ones_do(minilm: Any, tmp_path: Path) -> None:
-    asked = CompileRequest(
-        model=f"{EXAMPLE}:sentence_encoder", inputs=minilm.SIZED_INPUTS, target="c7i.xlarge", out_dir=tmp_path
-    )
-    result = compile_model(asked, progress=lambda _: None)
-    with closing(open_verified(result.artifact)) as contents:
-        contents.unpack(tmp_path)
-    served = handler.load(tmp_path, threads=1)
+    served = compiled(minilm.SIZED_INPUTS, tmp_path)
     sentences = (
         "A man is eating food.",
         "A man eats a plate of pasta that his sister, who came by train, cooked for the two of them.",
