@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from provisioning.emulator.waves import RateControl
-from tests.provisioning.declared import DeclaredSsm, StillClock
+from tests.provisioning.declared import StillClock
+from tests.provisioning.declared_hosts import DeclaredSsm
 from tests.provisioning.operated import TAGS, World
 
 if TYPE_CHECKING:

@@ -16,7 +16,9 @@ from provisioning.pricing import EndpointCharge, PriceTable, estimate
 from provisioning.setup import endpoint_charge
 from provisioning.status import observe_status
 from provisioning.teardown import StillThere, describe, observe, plan_teardown, teardown
-from tests.provisioning.declared import START, DeclaredAws, DeclaredEc2, StillClock, declare_aws
+from tests.provisioning.declared import DeclaredAws, StillClock, declare_aws
+from tests.provisioning.declared_hosts import DeclaredEc2
+from tests.provisioning.declared_stacks import START
 from tests.stacks.specs import BALANCED, described
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from provisioning.aws.sts import Sts
 from provisioning.doctor import examine
 from provisioning.errors import AccessDenied, CredentialsMissing
 from provisioning.findings import Level
-from tests.provisioning.declared import DeclaredEc2, NoPages, declare_aws
+from tests.provisioning.declared import NoPages, declare_aws
+from tests.provisioning.declared_hosts import DeclaredEc2
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

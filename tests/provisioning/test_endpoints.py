@@ -29,7 +29,8 @@ from provisioning.pricing import PriceTable
 from provisioning.standing_endpoints import choose_standing
 from stacks.settings import parse_deployment
 from stacks.synth import SynthesizedStack
-from tests.provisioning.declared import DeclaredAws, DeclaredS3, StillClock, declare_aws
+from tests.provisioning.declared import DeclaredAws, StillClock, declare_aws
+from tests.provisioning.declared_buckets import DeclaredS3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

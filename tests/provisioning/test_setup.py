@@ -14,14 +14,8 @@ from provisioning.pricing import PriceTable
 from provisioning.setup import perform, plan_setup
 from provisioning.standing import RunIdentity
 from stacks.synth import SynthesizedStack, TemplateParameter
-from tests.provisioning.declared import (
-    DeclaredAws,
-    DeclaredEc2,
-    DeclaredSsm,
-    NoPages,
-    StillClock,
-    declare_aws,
-)
+from tests.provisioning.declared import DeclaredAws, NoPages, StillClock, declare_aws
+from tests.provisioning.declared_hosts import DeclaredEc2, DeclaredSsm
 from tests.stacks.specs import described
 
 if TYPE_CHECKING:

@@ -9,7 +9,9 @@ import pytest
 from provisioning.aws.ec2 import EndpointRecord
 from provisioning.pricing import PriceTable
 from provisioning.status import Status, observe_status
-from tests.provisioning.declared import START, DeclaredAws, DeclaredEc2, declare_aws
+from tests.provisioning.declared import DeclaredAws, declare_aws
+from tests.provisioning.declared_hosts import DeclaredEc2
+from tests.provisioning.declared_stacks import START
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
