@@ -9,8 +9,7 @@ import pytest
 
 from artifacts import archive
 from artifacts.errors import ArtifactRefused
-from artifacts.manifest import Manifest, Toolchain
-from artifacts.specs import TensorSpec
+from tests.artifacts.manifests import packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,30 +18,8 @@ if TYPE_CHECKING:
 CONTENT = {"golden.safetensors": b"golden answer", "program.pt": b"a compiled program"}
 
 
-def _pack(directory: Path, content: dict[str, bytes], name: str = "model") -> tuple[Path, Manifest]:
-    sources = {}
-    (directory / "sources").mkdir(parents=True, exist_ok=True)
-    for file, data in content.items():
-        sources[file] = directory / "sources" / file
-        sources[file].write_bytes(data)
-    manifest = Manifest(
-        name=name,
-        target="c7i.xlarge",
-        lane="trace",
-        stand_in=False,
-        program="torchscript",
-        preparation="none",
-        atol=1e-3,
-        inputs=(TensorSpec(name="x", dtype="float32", shape=(1,)),),
-        outputs=(TensorSpec(name="output", dtype="float32", shape=(1,)),),
-        toolchain=Toolchain(torch="2.13.0", python="3.11", compiler="torchscript", compiler_version="1"),
-        files=tuple(archive.digest_file(path, file) for file, path in sources.items()),
-    )
-    return archive.pack(manifest, sources, directory), manifest
-
-
 def test_what_was_packed_comes_out_verified(tmp_path: Path) -> None:
-    path, manifest = _pack(tmp_path, CONTENT)
+    path, manifest = packed(tmp_path, CONTENT)
     with closing(archive.open_verified(path, expected_digest=manifest.digest, target="c7i.xlarge")) as opened:
         assert opened.manifest == manifest
         assert opened.read("program.pt") == b"a compiled program"
@@ -53,14 +30,14 @@ def test_what_was_packed_comes_out_verified(tmp_path: Path) -> None:
 
 
 def test_the_same_content_gives_the_same_bytes_and_name(tmp_path: Path) -> None:
-    first, manifest = _pack(tmp_path / "a", CONTENT)
-    second, _ = _pack(tmp_path / "b", CONTENT)
+    first, manifest = packed(tmp_path / "a", CONTENT)
+    second, _ = packed(tmp_path / "b", CONTENT)
     assert first.name == second.name == f"model-c7i.xlarge-{manifest.digest[:12]}.aei"
     assert first.read_bytes() == second.read_bytes()
 
 
 def test_packing_leaves_no_half_written_file(tmp_path: Path) -> None:
-    path, _ = _pack(tmp_path, CONTENT)
+    path, _ = packed(tmp_path, CONTENT)
     with pytest.raises(FileNotFoundError):
         archive.pack(
             archive.open_verified(path).manifest,
@@ -174,7 +151,7 @@ TAMPERINGS = {
 
 @pytest.mark.parametrize("tampering", TAMPERINGS)
 def test_a_tampered_artifact_is_refused(tampering: str, tmp_path: Path) -> None:
-    path, _ = _pack(tmp_path, CONTENT)
+    path, _ = packed(tmp_path, CONTENT)
     archive.open_verified(path).close()
     TAMPERINGS[tampering](path)
     with pytest.raises(ArtifactRefused) as refused:
@@ -184,20 +161,20 @@ def test_a_tampered_artifact_is_refused(tampering: str, tmp_path: Path) -> None:
 
 
 def test_another_artifact_than_the_promised_one_is_refused(tmp_path: Path) -> None:
-    _, promised = _pack(tmp_path / "a", CONTENT)
-    other, _ = _pack(tmp_path / "b", CONTENT, name="other")
+    _, promised = packed(tmp_path / "a", CONTENT)
+    other, _ = packed(tmp_path / "b", CONTENT, name="other")
     with pytest.raises(ArtifactRefused, match=promised.digest[:12]):
         archive.open_verified(other, expected_digest=promised.digest)
 
 
 def test_an_artifact_for_another_target_is_refused(tmp_path: Path) -> None:
-    path, _ = _pack(tmp_path, CONTENT)
+    path, _ = packed(tmp_path, CONTENT)
     with pytest.raises(ArtifactRefused, match=r"made for c7i\.xlarge; this is inf2\.xlarge"):
         archive.open_verified(path, target="inf2.xlarge")
 
 
 def test_a_file_that_changes_after_the_check_is_refused(tmp_path: Path) -> None:
-    path, _ = _pack(tmp_path, {"program.pt": b"a compiled program" * 5000})  # more than is read ahead
+    path, _ = packed(tmp_path, {"program.pt": b"a compiled program" * 5000})  # more than is read ahead
     with closing(archive.open_verified(path)) as opened:
         data = path.read_bytes()
         with path.open("r+b") as stream:

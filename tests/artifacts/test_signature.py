@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from artifacts import archive
 from artifacts.errors import ArtifactRefused, BadRequest
-from artifacts.manifest import Manifest, Toolchain
 from artifacts.signature import (
     SIGNATURE_NAME,
     PublicKey,
@@ -29,34 +28,16 @@ from artifacts.signature import (
     statement,
     verified_by_openssl,
 )
-from artifacts.specs import TensorSpec
 from provisioning.signing import UNLOCKED_BY, read_public_key, read_signer, sign
 from tests.artifacts.keys import Pair, make_pair
+from tests.artifacts.manifests import packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 def artifact(directory: Path, program: bytes = b"a compiled program") -> Path:
-    files = {"golden.safetensors": b"golden answer", "program.pt": program}
-    directory.mkdir(parents=True, exist_ok=True)
-    sources = {name: directory / f"source-{name}" for name in files}
-    for name, path in sources.items():
-        path.write_bytes(files[name])
-    manifest = Manifest(
-        name="model",
-        target="c7i.xlarge",
-        lane="trace",
-        stand_in=False,
-        program="torchscript",
-        preparation="none",
-        atol=1e-3,
-        inputs=(TensorSpec(name="x", dtype="float32", shape=(1,)),),
-        outputs=(TensorSpec(name="output", dtype="float32", shape=(1,)),),
-        toolchain=Toolchain(torch="2.13.0", python="3.11", compiler="torchscript", compiler_version="1"),
-        files=tuple(archive.digest_file(path, name) for name, path in sources.items()),
-    )
-    return archive.pack(manifest, sources, directory)
+    return packed(directory, {"golden.safetensors": b"golden answer", "program.pt": program})[0]
 
 
 @pytest.fixture(scope="module")

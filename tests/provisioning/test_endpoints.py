@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from artifacts.errors import ArtifactRefused, BadRequest
-from artifacts.manifest import Manifest, Toolchain
 from artifacts.serve.sagemaker.package import ModelPackage
-from artifacts.specs import TensorSpec
 from provisioning.aws.logs import Logs
 from provisioning.aws.s3 import ObjectRecord
 from provisioning.aws.sagemaker import EndpointRecord, SageMaker
@@ -29,6 +27,7 @@ from provisioning.pricing import PriceTable
 from provisioning.standing_endpoints import choose_standing
 from stacks.settings import parse_deployment
 from stacks.synth import SynthesizedStack
+from tests.artifacts.manifests import TOOLCHAIN, manifest_of
 from tests.provisioning.declared import DeclaredAws, StillClock, declare_aws
 from tests.provisioning.declared_buckets import DeclaredS3
 
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from artifacts.manifest import Manifest
     from stacks.spec import DeploymentSpec
 
 STACK = "demo-endpoint-c7i-xlarge"
@@ -88,15 +88,8 @@ class DeclaredLogs(Logs):
         return self.lines
 
 
-def manifest_of(**changes: Any) -> Manifest:
-    toolchain = Toolchain(torch="2.6.0", python="3.11", compiler="torch", compiler_version="2.6.0")
-    spec = TensorSpec(name="x", dtype="float32", shape=(1, 4))
-    plain = Manifest(
-        name="model", target="c7i.xlarge", lane="plain", stand_in=False, program="torchscript",
-        preparation="none", atol=0.001, inputs=(spec,), outputs=(replace(spec, name="y"),),
-        toolchain=toolchain, files=(),
-    )  # fmt: skip
-    return replace(plain, **changes)
+def made_with(torch: str = "2.6.0", **changes: Any) -> Manifest:
+    return manifest_of(toolchain=replace(TOOLCHAIN, torch=torch), **changes)
 
 
 @pytest.fixture
@@ -111,7 +104,7 @@ def world() -> DeclaredAws:
 def package(tmp_path: Path) -> ModelPackage:
     path = tmp_path / "model.tar.gz"
     path.write_bytes(b"package")
-    return ModelPackage(path=path, size=7, sha256="a" * 64, manifest=manifest_of())
+    return ModelPackage(path=path, size=7, sha256="a" * 64, manifest=made_with())
 
 
 def spec(region: str = "us-east-1", **row: Any) -> DeploymentSpec:
@@ -163,16 +156,11 @@ def test_the_stack_is_told_the_package_and_the_artifact(world: DeclaredAws, pack
 
 def test_an_endpoint_that_is_not_configured_is_refused() -> None:
     with pytest.raises(BadRequest, match=r"No endpoint on inf2\.xlarge is configured"):
-        choose_endpoint(spec(), manifest_of(target="inf2.xlarge"))
-
-
-def made_with(torch: str, **changes: Any) -> Manifest:
-    plain = manifest_of(**changes)
-    return replace(plain, toolchain=replace(plain.toolchain, torch=torch))
+        choose_endpoint(spec(), made_with(target="inf2.xlarge"))
 
 
 def test_what_the_image_cannot_open_is_refused_on_aws_and_said_when_emulated() -> None:
-    endpoint = choose_endpoint(spec(), manifest_of())
+    endpoint = choose_endpoint(spec(), made_with())
     newer = made_with("2.13.0")
     with pytest.raises(ArtifactRefused, match=r":2\.6\.0-cpu.* has torch 2\.6\.0, which is older"):
         refuse_unservable(newer, endpoint, emulated=False)
@@ -181,7 +169,7 @@ def test_what_the_image_cannot_open_is_refused_on_aws_and_said_when_emulated() -
     own = {"image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine:1", "torch": "2.13.0"}
     assert refuse_unservable(newer, choose_endpoint(spec(**own), newer), emulated=False) == ()
     with pytest.raises(ArtifactRefused, match="stand-in"):
-        refuse_unservable(manifest_of(stand_in=True), endpoint, emulated=False)
+        refuse_unservable(made_with(stand_in=True), endpoint, emulated=False)
 
 
 def test_an_endpoint_its_guard_does_not_know_is_refused(world: DeclaredAws) -> None:

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from artifacts.archive import digest_file, open_verified, pack
+from artifacts.archive import open_verified
 from artifacts.errors import AmazoneiError
-from artifacts.manifest import Manifest, Toolchain
 from provisioning.keeping import Shipped, bring_home, shipped
 from provisioning.shipping import open_package, upload
+from tests.artifacts.manifests import packed
 from tests.provisioning.operated import World
 
 if TYPE_CHECKING:
@@ -18,23 +18,7 @@ if TYPE_CHECKING:
 
 def artifact(folder: Path, content: bytes) -> Path:
     """A packed artifact whose program is these bytes."""
-    folder.mkdir()
-    program = folder / "program.pt"
-    program.write_bytes(content)
-    manifest = Manifest(
-        name="net",
-        target="c7i.xlarge",
-        lane="trace",
-        stand_in=False,
-        program="torchscript",
-        preparation="none",
-        atol=1e-3,
-        inputs=(),
-        outputs=(),
-        toolchain=Toolchain(torch="2.13.0", python="3.11", compiler="torch.jit", compiler_version="2.13.0"),
-        files=(digest_file(program, "program.pt"),),
-    )
-    return pack(manifest, {"program.pt": program}, folder)
+    return packed(folder, {"program.pt": content}, name="net")[0]
 
 
 @pytest.fixture

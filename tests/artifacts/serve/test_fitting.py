@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from artifacts.errors import BadRequest
-from artifacts.manifest import Manifest, Toolchain
 from artifacts.serve.fitting import bucket_key, buckets, of_one, program_name
 from artifacts.serve.handler import Handler
 from artifacts.specs import TensorSpec, padded, parse_specs
+from tests.artifacts.manifests import manifest_of
 
 TOKENS = padded(parse_specs(("ids=int64[1..4,4|8]:0..100", "mask=int64[1..4,4|8]:0..2")), {"ids": 7})
 ROWS, LENGTH = (axis for _, axis in TOKENS[0].axes)
@@ -34,24 +34,11 @@ class Recorder:
 def served(
     inputs: tuple[TensorSpec, ...] = TOKENS, outputs: tuple[TensorSpec, ...] = (EMBEDDED, SUMMED)
 ) -> tuple[Handler, dict[str, Recorder]]:
-    manifest = Manifest(
-        name="m",
-        target="c7i.xlarge",
-        lane="trace",
-        stand_in=False,
-        program="torchscript",
-        preparation="none",
-        atol=1e-3,
-        inputs=inputs,
-        outputs=outputs,
-        toolchain=Toolchain(torch="2.13.0", python="3.11", compiler="torchscript", compiler_version="2.13.0"),
-        files=(),
-    )
     programs = {
         bucket_key(inputs, bucket): Recorder(bucket.get(ROWS, 1), bucket[LENGTH])
         for bucket in reversed(buckets(inputs))
     }
-    return Handler(manifest, programs), programs
+    return Handler(manifest_of(inputs=inputs, outputs=outputs), programs), programs
 
 
 def request(rows: int, length: int, start: int = 1) -> dict[str, torch.Tensor]:

@@ -16,6 +16,7 @@ from artifacts.serve.neuron import (
     onto_device,
     visible_cores,
 )
+from tests.artifacts.manifests import manifest_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,19 +24,7 @@ if TYPE_CHECKING:
 
 def manifest(target: str, compiler: str, *flags: str) -> Manifest:
     toolchain = Toolchain(torch="2.9.0", python="3.11", compiler=compiler, compiler_version="1", flags=flags)
-    return Manifest(
-        name="m",
-        target=target,
-        lane=compiler,
-        stand_in=False,
-        program="torchscript",
-        preparation="none",
-        atol=1e-3,
-        inputs=(),
-        outputs=(),
-        toolchain=toolchain,
-        files=(),
-    )
+    return manifest_of(target=target, lane=compiler, toolchain=toolchain)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import tarfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -22,11 +22,11 @@ from safetensors import torch as library
 
 from artifacts.archive import open_verified, pack
 from artifacts.errors import ArtifactRefused, BadRequest
-from artifacts.manifest import Manifest, Toolchain
+from artifacts.manifest import Toolchain
 from artifacts.serve.sagemaker.fitness import refuse_older_torch
 from artifacts.serve.sagemaker.package import ModelPackage, build_package
 from artifacts.serve.sagemaker.tensors import read_safetensors, write_safetensors
-from artifacts.specs import TensorSpec
+from tests.artifacts.manifests import manifest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -222,18 +222,6 @@ def test_a_malformed_safetensors_file_is_a_bad_request(header: str) -> None:
     data = len(header).to_bytes(8, "little") + header.encode() + bytes(16)
     with pytest.raises(BadRequest, match="not safetensors"):
         read_safetensors(data)
-
-
-def manifest_of(**changes: Any) -> Manifest:
-    """A manifest with what matters here."""
-    spec = TensorSpec(name="x", dtype="float32", shape=(1, 4))
-    toolchain = Toolchain(torch="2.6.0", python="3.11", compiler="torch", compiler_version="2.6.0")
-    plain = Manifest(
-        name="model", target="c7i.xlarge", lane="plain", stand_in=False, program="torchscript",
-        preparation="none", atol=0.001, inputs=(spec,), outputs=(replace(spec, name="output0"),),
-        toolchain=toolchain, files=(),
-    )  # fmt: skip
-    return replace(plain, **changes)
 
 
 @pytest.mark.parametrize(
