@@ -7,11 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import boto3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -49,34 +50,39 @@ percentile = 90
 traffic_rps = 5
 """
 
-# What an account can hold that a deployment makes: an `aws` command, and where the ids are in its answer.
+# What an account can hold that a deployment makes: a service, its listing, and where the ids are in it.
 LISTINGS = (
-    ("ec2 describe-volumes", "Volumes[].VolumeId"),
-    ("ec2 describe-vpcs", "Vpcs[].VpcId"),
-    ("ec2 describe-subnets", "Subnets[].SubnetId"),
-    ("ec2 describe-route-tables", "RouteTables[].RouteTableId"),
-    ("ec2 describe-security-groups", "SecurityGroups[].GroupId"),
-    ("ec2 describe-vpc-endpoints", "VpcEndpoints[].VpcEndpointId"),
-    ("ec2 describe-network-interfaces", "NetworkInterfaces[].NetworkInterfaceId"),
-    ("ec2 describe-launch-templates", "LaunchTemplates[].LaunchTemplateId"),
-    ("ec2 describe-instances", "Reservations[].Instances[?State.Name!='terminated'][].InstanceId"),
-    ("autoscaling describe-auto-scaling-groups", "AutoScalingGroups[].AutoScalingGroupName"),
-    ("autoscaling describe-policies", "ScalingPolicies[].PolicyName"),
-    ("elbv2 describe-load-balancers", "LoadBalancers[].LoadBalancerArn"),
-    ("elbv2 describe-target-groups", "TargetGroups[].TargetGroupArn"),
-    ("iam list-roles", "Roles[].RoleName"),
-    ("iam list-instance-profiles", "InstanceProfiles[].InstanceProfileName"),
-    ("iam list-policies --scope Local", "Policies[].PolicyName"),
-    ("s3api list-buckets", "Buckets[].Name"),
-    ("ssm list-documents --filters Key=Owner,Values=Self", "DocumentIdentifiers[].Name"),
-    ("ssm describe-parameters", "Parameters[].Name"),
-    ("logs describe-log-groups", "logGroups[].logGroupName"),
-    ("cloudformation describe-stacks", "Stacks[].StackName"),
-    ("sagemaker list-endpoints", "Endpoints[].EndpointName"),
-    ("sagemaker list-endpoint-configs", "EndpointConfigs[].EndpointConfigName"),
-    ("sagemaker list-models", "Models[].ModelName"),
-    ("sagemaker list-notebook-instances", "NotebookInstances[].NotebookInstanceName"),
+    ("ec2", "describe_volumes", "Volumes[].VolumeId"),
+    ("ec2", "describe_vpcs", "Vpcs[].VpcId"),
+    ("ec2", "describe_subnets", "Subnets[].SubnetId"),
+    ("ec2", "describe_route_tables", "RouteTables[].RouteTableId"),
+    ("ec2", "describe_security_groups", "SecurityGroups[].GroupId"),
+    ("ec2", "describe_vpc_endpoints", "VpcEndpoints[].VpcEndpointId"),
+    ("ec2", "describe_network_interfaces", "NetworkInterfaces[].NetworkInterfaceId"),
+    ("ec2", "describe_launch_templates", "LaunchTemplates[].LaunchTemplateId"),
+    ("ec2", "describe_instances", "Reservations[].Instances[?State.Name!='terminated'][].InstanceId"),
+    ("autoscaling", "describe_auto_scaling_groups", "AutoScalingGroups[].AutoScalingGroupName"),
+    ("autoscaling", "describe_policies", "ScalingPolicies[].PolicyName"),
+    ("elbv2", "describe_load_balancers", "LoadBalancers[].LoadBalancerArn"),
+    ("elbv2", "describe_target_groups", "TargetGroups[].TargetGroupArn"),
+    ("iam", "list_roles", "Roles[].RoleName"),
+    ("iam", "list_instance_profiles", "InstanceProfiles[].InstanceProfileName"),
+    ("iam", "list_policies", "Policies[].PolicyName"),
+    ("s3", "list_buckets", "Buckets[].Name"),
+    ("ssm", "list_documents", "DocumentIdentifiers[].Name"),
+    ("ssm", "describe_parameters", "Parameters[].Name"),
+    ("logs", "describe_log_groups", "logGroups[].logGroupName"),
+    ("cloudformation", "describe_stacks", "Stacks[].StackName"),
+    ("sagemaker", "list_endpoints", "Endpoints[].EndpointName"),
+    ("sagemaker", "list_endpoint_configs", "EndpointConfigs[].EndpointConfigName"),
+    ("sagemaker", "list_models", "Models[].ModelName"),
+    ("sagemaker", "list_notebook_instances", "NotebookInstances[].NotebookInstanceName"),
 )
+# The rest of these listings is AWS's own.
+OWN_ONLY: dict[str, dict[str, Any]] = {
+    "list_policies": {"Scope": "Local"},
+    "list_documents": {"Filters": [{"Key": "Owner", "Values": ["Self"]}]},
+}
 
 
 @dataclass(frozen=True)
@@ -197,17 +203,16 @@ class Laptop:
         return made
 
     def account(self) -> dict[str, list[str]]:
-        """Everything in the account, as the `aws` client lists it."""
+        """Everything in the account, as AWS's own client library lists it: ids by "service call"."""
         keys = self.keys()
-
-        def ids(listing: tuple[str, str]) -> list[str]:
-            words, query = listing
-            answer = self.type("aws", *words.split(), "--query", query, "--output", "json", env=keys)
-            return sorted(json.loads(answer.ok().out))
-
-        with ThreadPoolExecutor(4) as pool:
-            found = list(pool.map(ids, LISTINGS))
-        return dict(zip((words for words, _ in LISTINGS), found, strict=True))
+        session = boto3.Session(keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"], region_name=REGION)
+        open_client: Callable[..., Any] = session.client
+        found = {}
+        for service, call, query in LISTINGS:
+            client = open_client(service, endpoint_url=keys["AWS_ENDPOINT_URL"])
+            pages = client.get_paginator(call).paginate(**OWN_ONLY.get(call, {}))
+            found[f"{service} {call}"] = sorted(each for each in pages.search(query) if each is not None)
+        return found
 
 
 def until(process: subprocess.Popen[str], words: str) -> str:

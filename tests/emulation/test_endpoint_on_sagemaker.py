@@ -39,7 +39,7 @@ def test_an_endpoint_serves_what_is_shipped_and_tells_why_it_does_not(laptop: La
     laptop.amazonei("setup", "--yes", *EM).ok()
     good = laptop.compiled(0.5)
     broken = repacked(good, laptop.folder / "broken", wrong_golden)
-    stacks = laptop.account()["cloudformation describe-stacks"]
+    stacks = laptop.account()["cloudformation describe_stacks"]
 
     failed = shipped(laptop, broken)
     assert failed.code == 5
@@ -47,7 +47,7 @@ def test_an_endpoint_serves_what_is_shipped_and_tells_why_it_does_not(laptop: La
     assert error["code"] == "endpoint-failed"
     assert "did not pass the ping health check" in error["message"]
     assert "Golden request 0 was answered wrongly" in error["message"]  # the container's own log
-    assert laptop.account()["cloudformation describe-stacks"] == stacks
+    assert laptop.account()["cloudformation describe_stacks"] == stacks
 
     assert shipped(laptop, good).ok().document["changed"] is True
     asked = ("invoke", "--to", "sagemaker", "--input-file", "-", *EM)
@@ -68,13 +68,13 @@ def test_an_endpoint_serves_what_is_shipped_and_tells_why_it_does_not(laptop: La
 
 
 def test_teardown_leaves_nothing_of_an_endpoint(laptop: Laptop) -> None:
-    assert laptop.account()["sagemaker list-endpoints"] == ["served-c7i-xlarge"]
+    assert laptop.account()["sagemaker list_endpoints"] == ["served-c7i-xlarge"]
     laptop.amazonei("teardown", "--yes", *EM).ok()
     # What an account has from the start is left out: the default network.
     left = {
         words: found
         for words, found in laptop.account().items()
-        if found and not words.startswith("ec2 ") and words != "ssm describe-parameters"
+        if found and not words.startswith("ec2 ") and words != "ssm describe_parameters"
     }
     assert left == {}
     assert laptop.amazonei("audit", *EM).ok().document["left"] == []
