@@ -26,16 +26,19 @@ DTYPE_BYTES = {
 }
 MAX_TENSOR_BYTES = 1 << 30
 SPEC_HINT = (
-    "A SPEC is [name=]dtype[shape][:low..high]; a dimension may be a range 1..8 or buckets 32|64|128. "
+    "A SPEC is [name=]dtype[shape][:low..high]; a dimension may be a range 1..8 or buckets 32|64|128; a name "
+    "may be a path into a dictionary or tuple, such as batch.mask or pair.0. "
     "For example input_ids=int64[1,128]:0..30522."
 )
 
 _NUMBER = r"-?\d+(?:\.\d+)?(?:e-?\d+)?"
+# An argument of forward, or a path to a tensor inside of one: keys may have hyphens, items are numbers.
+_PATH = r"[A-Za-z_]\w{0,99}(?:\.[\w-]{1,100}){0,15}"
 _SPEC = re.compile(
-    rf"(?:(?P<name>[A-Za-z_]\w*)=)?(?P<dtype>[a-z]+\d*)\[(?P<shape>[\d,\s.|]*)\]"
+    rf"(?:(?P<name>{_PATH})=)?(?P<dtype>[a-z]+\d*)\[(?P<shape>[\d,\s.|]*)\]"
     rf"(?::(?P<low>{_NUMBER})\.\.(?P<high>{_NUMBER}))?"
 )
-_NAME = re.compile(r"[A-Za-z_]\w{0,99}")
+_NAME = re.compile(_PATH)
 _MOST_DIMENSIONS = 64  # as numpy
 
 Sizes = Mapping[Axis, int]  # the sizes of one request, or of one program
@@ -78,6 +81,8 @@ class TensorSpec:
 
     def check(self) -> None:
         """Raise BadRequest when no tensor can be like this."""
+        if not _NAME.fullmatch(self.name):
+            raise BadRequest(f"{self.name!r} cannot be the name of a tensor.", SPEC_HINT)
         if self.dtype not in DTYPE_BYTES:
             raise BadRequest(f"{self.dtype!r} is not a dtype.", f"Known dtypes: {', '.join(DTYPE_BYTES)}.")
         if any(size < 1 for size in self.shape):
@@ -155,6 +160,9 @@ class TensorSpec:
         return spec
 
 
+Parts = dict[str, "TensorSpec | Parts"]  # by argument, key or index
+
+
 def _read_axis(value: object) -> tuple[int, Axis]:
     members = dict(value) if isinstance(value, dict) else {}
     dimension = members.pop("dimension", None)
@@ -187,12 +195,38 @@ def batch_axis(specs: Iterable[TensorSpec]) -> Axis | None:
 def parse_specs(texts: tuple[str, ...]) -> tuple[TensorSpec, ...]:
     """Read all input SPECs; unnamed ones are called input0, input1, … by position."""
     specs = tuple(TensorSpec.parse(text, f"input{index}") for index, text in enumerate(texts))
-    names = [spec.name for spec in specs]
-    for name in names:
-        if names.count(name) > 1:
-            raise BadRequest(f"Two inputs are called {name!r}.", "Give each SPEC a name of its own.")
+    nested(specs)
     check_axes(specs)
     return specs
+
+
+def nested(specs: Iterable[TensorSpec]) -> Parts:
+    """Return the specs by argument, and where names are paths by their parts inside of it.
+
+    Raises BadRequest where two have one name, or a name is a tensor and also leads to others.
+    """
+    found: Parts = {}
+    for spec in specs:
+        *above, last = spec.name.split(".")
+        inside = found
+        for depth, part in enumerate(above):
+            below = inside.setdefault(part, {})
+            if isinstance(below, TensorSpec):
+                raise _both(".".join(above[: depth + 1]))
+            inside = below
+        if isinstance(inside.get(last), dict):
+            raise _both(spec.name)
+        if last in inside:
+            raise BadRequest(f"Two inputs are called {spec.name!r}.", "Give each SPEC a name of its own.")
+        inside[last] = spec
+    return found
+
+
+def _both(name: str) -> BadRequest:
+    return BadRequest(
+        f"{name!r} is a tensor by one SPEC, and holds tensors by another.",
+        f"Name every tensor in it, such as {name}.0 or {name}.mask, or only the one that it is.",
+    )
 
 
 def check_axes(specs: tuple[TensorSpec, ...]) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from artifacts.compile.dummies import inferred
+from artifacts.compile.exported import arguments_of, tensors_in
 from artifacts.compile.foreign import user_code
 from artifacts.errors import BadRequest, CompileError
 from artifacts.serve.program import torchscript_expected
@@ -103,12 +104,21 @@ def _exported(path: Path) -> LoadedModel:
         nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
         given = [nodes[name] for name in program.graph_signature.user_inputs if isinstance(name, str)]
         values = {node.name: node.meta.get("val") for node in given}
+        module = program.module()
         inputs = tuple(
             TensorSpec(name=name, dtype=dtype_name(value.dtype), shape=tuple(map(int, value.shape)))
-            for name, value in values.items()
+            for name, value in _by_path(module, values).items()
             if isinstance(value, torch.Tensor)
         )
-        return LoadedModel(module=program.module(), name=artifact_name(path.stem), inputs=inputs)
+        return LoadedModel(module=module, name=artifact_name(path.stem), inputs=inputs)
+
+
+def _by_path(module: torch.nn.Module, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the inputs of an exported program, named by their paths where an argument holds several."""
+    arguments = arguments_of(module).items()
+    paths = [path for name, declared in arguments for path in tensors_in(name, declared)]
+    nested = len(paths) == len(values) and any("." in path for path in paths)
+    return dict(zip(paths, values.values(), strict=True)) if nested else values
 
 
 def _imported(name: str) -> ModuleType:

@@ -11,8 +11,7 @@ import torch
 
 from artifacts.compile.foreign import user_code
 from artifacts.compile.recording import record
-from artifacts.compile.subject import Flat
-from artifacts.compile.torchscript import Program, trace
+from artifacts.compile.torchscript import Program, as_called, trace
 from artifacts.errors import CompileError
 
 if TYPE_CHECKING:
@@ -36,12 +35,10 @@ def mix(subject: Subject, erased: Sequence[Warned], example: Tensors) -> Program
     for name in names:
         scripted = _scripted(model, name, calls)
         if not name:
-            return Program(scripted)
+            return Program(as_called(subject, scripted, example))
         parent, _, own = name.rpartition(".")
         setattr(model.get_submodule(parent), own, scripted)
-    flat = Flat(model, subject.flat.keywords)
-    flat.training = False
-    return trace(dataclasses.replace(subject, model=model, flat=flat), example)
+    return trace(dataclasses.replace(subject, model=model, flat=subject.flat.around(model)), example)
 
 
 def can_mix(subject: Subject, erased: Sequence[Warned], *, scripted: bool) -> bool:
@@ -72,7 +69,7 @@ def _recorded(subject: Subject, model: torch.nn.Module, example: Tensors) -> Cal
         for name, module in model.named_modules()
     ]
     with torch.no_grad():
-        Flat(model, subject.flat.keywords)(*subject.arguments(example))
+        subject.flat.around(model)(*subject.arguments(example))
     for handle in handles:
         handle.remove()
     return calls

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from artifacts.compile.foreign import user_code
-from artifacts.compile.subject import Flat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from artifacts.compile.subject import Subject
+    from artifacts.compile.subject import Flat, Subject
     from artifacts.serve.sampling import Tensors
 
 _CONVOLUTIONS = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
@@ -55,12 +54,11 @@ def calibrated(subject: Subject, examples: Sequence[Tensors]) -> Flat:
 
     mapping = get_default_qconfig_mapping(str(torch.backends.quantized.engine))
     with user_code("Quantising"), torch.no_grad(), _quantization_expected():
-        observed = prepare_fx(copy.deepcopy(subject.model), mapping, subject.arguments(examples[0]))
+        values = subject.flat.call.values(subject.arguments(examples[0]))
+        observed = prepare_fx(copy.deepcopy(subject.model), mapping, values)
         for example in examples:
-            Flat(observed, subject.flat.keywords)(*subject.arguments(example))
-        flat = Flat(convert_fx(observed), subject.flat.keywords)
-    flat.training = False
-    return flat
+            subject.flat.around(observed)(*subject.arguments(example))
+        return subject.flat.around(convert_fx(observed))
 
 
 @contextmanager

@@ -1,24 +1,25 @@
-"""The model under compilation: a copy in evaluation mode, its inputs bound to the parameters of forward."""
+"""The model under compilation: a copy in evaluation mode, called with tensors by position."""
 
 from __future__ import annotations
 
 import copy
-import inspect
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from artifacts.compile.foreign import shown, user_code
+from artifacts.compile.binding import bind
+from artifacts.compile.foreign import user_code
 from artifacts.errors import BadRequest, CompileError
 from artifacts.serve.program import flatten
 from artifacts.serve.sampling import dtype_name, sample
 from artifacts.specs import TensorSpec
 
 if TYPE_CHECKING:
+    from artifacts.compile.binding import Bound
+    from artifacts.compile.calling import Call
     from artifacts.compile.watching import Decision
     from artifacts.serve.sampling import Tensors
 
@@ -26,18 +27,20 @@ if TYPE_CHECKING:
 class Flat(torch.nn.Module):
     """The model with tensors in, by position, and a tuple of tensors out."""
 
-    def __init__(self, model: torch.nn.Module, keywords: tuple[str, ...]) -> None:
+    def __init__(self, model: torch.nn.Module, call: Call) -> None:
         super().__init__()
         self.model = model
-        self.keywords = keywords
+        self.call = call
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Call the model and flatten its answer."""
-        if self.keywords:
-            answer = self.model(**dict(zip(self.keywords, inputs, strict=True)))
-        else:
-            answer = self.model(*inputs)
-        return tuple(flatten(answer))
+        return tuple(flatten(self.call.of(self.model, inputs)))
+
+    def around(self, model: torch.nn.Module) -> Flat:
+        """Return another model, which is called in the same way, with the same in and out."""
+        flat = Flat(model, self.call)
+        flat.training = False
+        return flat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +49,8 @@ class Subject:
 
     model: torch.nn.Module
     flat: Flat
-    inputs: tuple[TensorSpec, ...]  # in the order of forward's parameters
+    inputs: tuple[TensorSpec, ...]  # in the order in which programs take them
     outputs: tuple[TensorSpec, ...]
-    scriptable: str  # empty, or why the model cannot be scripted as it is called
     decisions: tuple[Decision, ...] = ()  # the lines where Python decides by a value of the inputs
 
     def run(self, inputs: Tensors) -> list[torch.Tensor]:
@@ -70,15 +72,21 @@ def prepare_subject(module: torch.nn.Module, specs: tuple[TensorSpec, ...]) -> S
     with user_code("Copying the model"):
         model = _onto_cpu(copy.deepcopy(module))
     _switch_to_evaluation(model)
-    inputs, keywords, scriptable = _bind(model, specs)
-    flat = Flat(model, keywords)
+    bound = bind(model, specs)
+    flat = Flat(model, bound.call)
     flat.training = False
-    with user_code("Running the model eagerly"), torch.no_grad():
-        example = sample(inputs, seed=0)
-        arguments = tuple(example[spec.name] for spec in inputs)
-        answer = model(**dict(zip(keywords, arguments, strict=True))) if keywords else model(*arguments)
-        outputs = _describe(answer)
-    return Subject(model=model, flat=flat, inputs=inputs, outputs=outputs, scriptable=scriptable)
+    outputs = _outputs(model, bound)
+    return Subject(model=model, flat=flat, inputs=bound.inputs, outputs=outputs)
+
+
+def _outputs(model: torch.nn.Module, bound: Bound) -> tuple[TensorSpec, ...]:
+    """Return what the model gives in one run; raises CompileError where it cannot run."""
+    example = sample(bound.inputs, seed=0)
+    try:
+        with user_code("Running the model eagerly"), torch.no_grad():
+            return _describe(bound.call.of(model, [example[spec.name] for spec in bound.inputs]))
+    except CompileError as error:
+        raise CompileError(error.message, " ".join(filter(None, (error.hint, bound.doubt)))) from error
 
 
 def _switch_to_evaluation(model: torch.nn.Module) -> None:
@@ -105,78 +113,6 @@ def _onto_cpu(model: torch.nn.Module) -> torch.nn.Module:
                 if isinstance(value, torch.Tensor) and value.device.type != "cpu":
                     setattr(part, name, value.cpu())
     return model
-
-
-Bound = tuple[tuple[TensorSpec, ...], tuple[str, ...], str]
-
-
-def _bind(model: torch.nn.Module, specs: tuple[TensorSpec, ...]) -> Bound:
-    """Return the specs in calling order, the keywords to call with, and why scripting is impossible."""
-    parameters = _parameters(model)
-    by_name = {spec.name: spec for spec in specs}
-    if parameters is None:
-        return specs, (), ""
-    if not set(by_name) & set(parameters):
-        _refuse_settings(model, tuple(parameters)[: len(specs)])
-        return specs, (), ""
-    unknown = sorted(set(by_name) - set(parameters))
-    if not unknown:
-        _refuse_settings(model, by_name)
-    missing = [name for name, required in parameters.items() if required and name not in by_name]
-    if unknown or missing:
-        raise BadRequest(
-            f"The model's forward takes {', '.join(parameters)}; "
-            + (
-                f"it has no {', '.join(unknown)}."
-                if unknown
-                else f"no SPEC is given for {', '.join(missing)}."
-            ),
-            "Name each --input after a parameter of forward.",
-        )
-    ordered = tuple(by_name[name] for name in parameters if name in by_name)
-    names = tuple(spec.name for spec in ordered)
-    if names == tuple(parameters)[: len(names)]:
-        return ordered, names, ""
-    return ordered, names, "the inputs are not the first parameters of forward"
-
-
-def _parameters(model: torch.nn.Module) -> dict[str, bool] | None:
-    """Return forward's parameters and whether each is required; None when they have no names."""
-    if isinstance(model, torch.jit.ScriptModule):
-        arguments = model._c._get_method("forward").schema.arguments[1:]  # noqa: SLF001 - as ScriptMethod does
-        return {argument.name: not argument.has_default_value() for argument in arguments}
-    parameters = inspect.signature(model.forward).parameters.values()
-    if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
-        return None
-    named = [p for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    return {parameter.name: parameter.default is inspect.Parameter.empty for parameter in named}
-
-
-def _refuse_settings(model: torch.nn.Module, given: Collection[str]) -> None:
-    """Raise CompileError for a required argument of forward that is not declared to be a tensor."""
-    if isinstance(model, torch.jit.ScriptModule):
-        return
-    for parameter in inspect.signature(model.forward).parameters.values():
-        required = parameter.default is inspect.Parameter.empty and parameter.name not in given
-        named = parameter.kind is not inspect.Parameter.VAR_KEYWORD
-        if required and named and "Tensor" not in str(parameter.annotation):
-            raise _setting(model, parameter)
-
-
-def _setting(model: torch.nn.Module, parameter: inspect.Parameter) -> CompileError:
-    code = inspect.unwrap(model.forward).__code__
-    place = shown(Path(code.co_filename), code.co_firstlineno)
-    remedy = f"Fix it in a wrapper module, or give it a default. See {place}."
-    if parameter.annotation is inspect.Parameter.empty:
-        name = parameter.name
-        return CompileError(
-            f"forward takes {name}, for which no SPEC is given, and does not say that it is a tensor.",
-            f"If it is one, pass --input '{name}=dtype[shape]'. If not: {remedy[0].lower()}{remedy[1:]}",
-        )
-    declared = getattr(parameter.annotation, "__name__", parameter.annotation)
-    return CompileError(
-        f"forward takes {parameter.name}: {declared}, and an artifact takes tensors only.", remedy
-    )
 
 
 def _describe(answer: object) -> tuple[TensorSpec, ...]:

@@ -15,6 +15,7 @@ from torch.jit._trace import TracerWarning
 
 from artifacts.compile.foreign import user_code
 from artifacts.compile.places import Place, Surroundings
+from artifacts.compile.recording import record
 from artifacts.errors import CompileError
 from artifacts.serve.program import torchscript_expected
 
@@ -93,15 +94,25 @@ def _tracer_heard(surroundings: Surroundings) -> Iterator[list[Warned]]:
         yield heard
 
 
-def script(subject: Subject) -> Program:
+def script(subject: Subject, example: Tensors) -> Program:
     """Translate the model's Python; keeps all control flow, and refuses Python it does not know."""
     if isinstance(subject.model, torch.jit.ScriptModule):
-        return Program(subject.model)
-    if subject.scriptable:
-        raise CompileError(f"Scripting is not possible: {subject.scriptable}.")
+        return Program(as_called(subject, subject.model, example))
     with user_code("Scripting"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # looking at every attribute wakes every deprecation there is
-        return Program(_scripted(torch.jit.script(subject.model)))
+        module = _scripted(torch.jit.script(subject.model))
+    return Program(as_called(subject, module, example))
+
+
+def as_called(subject: Subject, module: torch.jit.ScriptModule, example: Tensors) -> torch.jit.ScriptModule:
+    """Return a script of the model with tensors in by position.
+
+    Where its arguments hold several, or are not its first, that is a recording of how they are made and of
+    one call, inside of which the script keeps its control flow.
+    """
+    if subject.flat.call.direct:
+        return module
+    return record(subject.flat.around(module), subject.arguments(example))
 
 
 def _scripted(module: object) -> torch.jit.ScriptModule:
@@ -145,7 +156,7 @@ def write_records(records: Iterable[tuple[str, bytes]], path: Path) -> None:
     """Write a PyTorch archive of these records, by their names in it."""
     written = io.BytesIO()
     writer = torch._C.PyTorchFileWriter(written)  # noqa: SLF001 - torch offers no public writer
-    for name, record in records:
-        writer.write_record(name, record, len(record))
+    for name, content in records:
+        writer.write_record(name, content, len(content))
     writer.write_end_of_file()
     path.write_bytes(written.getbuffer())

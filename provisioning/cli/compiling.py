@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     "inputs",
     multiple=True,
     metavar="SPEC",
-    help="Input: [name=]dtype[shape][:low..high]; a dimension may be 1..8 or 32|64|128.",
+    help="Input: [name=]dtype[shape][:low..high]; a dimension may be 1..8 or 32|64|128, a name a path into a "
+    "dictionary or tuple, batch.mask or pair.0.",
 )
 @click.option(
     "--pad",

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from artifacts.errors import BadRequest
-from artifacts.specs import TensorSpec, padded, parse_pads, parse_specs
+from artifacts.specs import TensorSpec, nested, padded, parse_pads, parse_specs
 
 
 def test_a_spec_has_a_name_a_dtype_a_shape_and_a_range() -> None:
@@ -58,6 +58,50 @@ def test_the_hint_for_a_malformed_spec_shows_one_that_works() -> None:
 def test_two_inputs_cannot_share_a_name() -> None:
     with pytest.raises(BadRequest, match="'x'"):
         parse_specs(("x=float32[1]", "x=float32[2]"))
+
+
+def test_a_name_may_be_a_path_into_an_argument() -> None:
+    specs = parse_specs(
+        ("batch.pixels=float32[1]", "batch.front-left.0=bool[2]", "shift=int64[]", "pair.0=int8[3]")
+    )
+    names = ["batch.pixels", "batch.front-left.0", "shift", "pair.0"]
+    assert [spec.name for spec in specs] == names
+    assert [TensorSpec.from_document(spec.as_document()) for spec in specs] == list(specs)
+    assert nested(specs) == {
+        "batch": {"pixels": specs[0], "front-left": {"0": specs[1]}},
+        "shift": specs[2],
+        "pair": {"0": specs[3]},
+    }
+    assert parse_pads(["batch.front-left.0=1"]) == {"batch.front-left.0": 1.0}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "batch.",
+        ".pixels",
+        "batch..pixels",
+        "0.batch",
+        "batch.a b",
+        "batch[0]",
+        "batch.x/y",
+        "a" * 101,
+        "a" + ".b" * 16,
+    ],
+)
+def test_a_path_that_cannot_be_is_a_bad_request(name: str) -> None:
+    with pytest.raises(BadRequest, match="is not an input SPEC") as refused:
+        parse_specs((f"{name}=float32[1]",))
+    assert "batch.mask or pair.0" in refused.value.hint
+    with pytest.raises(BadRequest, match="'name' of the tensor spec"):
+        TensorSpec.from_document(TensorSpec(name=name, dtype="bool", shape=()).as_document())
+
+
+@pytest.mark.parametrize("names", [("batch", "batch.x"), ("batch.x", "batch"), ("b.x.y", "b.z", "b.x")])
+def test_a_name_is_a_tensor_or_leads_to_some_but_not_both(names: tuple[str, ...]) -> None:
+    with pytest.raises(BadRequest, match=r"'(batch|b\.x)' is a tensor by one SPEC, and holds") as refused:
+        parse_specs(tuple(f"{name}=float32[1]" for name in names))
+    assert refused.value.hint
 
 
 def test_a_dimension_may_be_a_range_with_powers_of_two_as_buckets() -> None:

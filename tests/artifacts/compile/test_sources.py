@@ -120,6 +120,27 @@ def test_an_exported_program_brings_its_own_inputs(tmp_path: Path) -> None:
         assert [str(spec) for spec in contents.manifest.outputs] == ["sum=float32[2,3]"]
 
 
+class NestedInputs(torch.nn.Module):
+    def forward(self, batch: dict[str, list[torch.Tensor]], levels: dict[int, torch.Tensor]) -> torch.Tensor:
+        first, second = batch["ends"]
+        return first - 2 * second + levels[3] * levels[5]
+
+
+@pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec.*:FutureWarning")  # torch's own
+def test_the_inputs_of_an_exported_program_are_named_by_their_paths(tmp_path: Path) -> None:
+    file = tmp_path / "nested.pt2"
+    first, second, third, fourth = (torch.ones(2) for _ in range(4))  # one tensor twice would be one input
+    given = ({"ends": [first, second]}, {3: third, 5: fourth})
+    torch.export.save(torch.export.export(NestedInputs(), given), file)
+    loaded = load_model(str(file))
+    names = ["batch.ends.0", "batch.ends.1", "levels.3", "levels.5"]
+    assert [spec.name for spec in loaded.inputs] == names
+    subject = prepare_subject(loaded.module, loaded.inputs)
+    request = {name: torch.tensor([float(index), 10.0]) for index, name in enumerate(names)}
+    (answer,) = subject.run(request)
+    torch.testing.assert_close(answer, torch.tensor([0.0 - 2 * 1 + 2 * 3, 90.0]))
+
+
 def test_a_model_that_says_nothing_of_its_inputs_needs_them_named(tmp_path: Path) -> None:
     request = CompileRequest(model="torch.nn:ReLU", inputs=(), target="c7i.xlarge", out_dir=tmp_path)
     with pytest.raises(BadRequest, match="no inputs"):
