@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from artifacts.serve.bundle import build_bundle
+from artifacts.serve.bundle import build_bundle, bundle_digest
 from provisioning.commands import SPARED, HostCommand, run_on_hosts
 from provisioning.deployment import TAG_ACCELERATOR, TAG_DEPLOYMENT
 from provisioning.errors import HostFailed, NotFound
@@ -59,15 +59,18 @@ class HostCalls:
             self.tell_host(host, state)
 
 
-def operate(calls: HostCalls, accelerator: str, operation: Operation) -> Mapping[str, dict[str, Any]]:
+def operate(
+    calls: HostCalls, accelerator: str, operation: Operation, *, bundle: str = ""
+) -> Mapping[str, dict[str, Any]]:
     """Run the operation on every host of the accelerator; return each host's response by instance id.
 
+    With the SHA-256 of the host code, the code is known to be in the bucket and nothing looks for it.
     Raises `HostFailed` with the host's own words when any of them refuses or fails.
     """
     request = operation.request.canonical()
     parameters = {
         "Bucket": calls.deployment.bucket,
-        "Bundle": put_bundle(calls.aws, calls.deployment.bucket),
+        "Bundle": bundle or put_bundle(calls.aws, calls.deployment.bucket),
         "Operation": operation.name,
         "Request": _put_request(calls.aws, calls.deployment.bucket, request),
         "ExecutionTimeout": str(operation.timeout_s),
@@ -90,12 +93,17 @@ def operate(calls: HostCalls, accelerator: str, operation: Operation) -> Mapping
     return {outcome.instance_id: _response(calls, operation, outcome) for outcome in outcomes}
 
 
-def put_bundle(aws: Aws, bucket: str) -> str:
-    """Put this version of the host code into the bucket unless it is there; return its SHA-256."""
+def put_bundle(aws: Aws, bucket: str, *, resend: bool = False) -> str:
+    """Put this version of the host code into the bucket unless it is there; return its SHA-256.
+
+    With `resend`, it is put over whatever is there.
+    """
     bundle = build_bundle()
-    digest = hashlib.sha256(bundle).hexdigest()
+    digest = bundle_digest(bundle)
     key = f"artifacts/bundles/{digest}.zip"
-    if aws.s3.head_object(bucket, key) is None:
+    if resend:
+        aws.s3.put_object(bucket, key, bundle)
+    elif aws.s3.head_object(bucket, key) is None:
         aws.s3.put_object_if_absent(bucket, key, bundle)
     return digest
 

@@ -48,8 +48,11 @@ def key_of(accelerator: str, which: str) -> str:
     return f"artifacts/serving/{accelerator}/{which}.json"
 
 
-def note_shipped(calls: HostCalls, request: InstallRequest) -> None:
-    """Let hosts that come later serve what was shipped; the version from before is kept for going back."""
+def note_shipped(calls: HostCalls, request: InstallRequest, *, bundle: str = "") -> None:
+    """Let hosts that come later serve what was shipped; the version from before is kept for going back.
+
+    The bundle is the SHA-256 of the host code, where that is known to be in the bucket.
+    """
     accelerator = request.accelerator
     if not has_group(calls.deployment, accelerator):
         return
@@ -57,8 +60,8 @@ def note_shipped(calls: HostCalls, request: InstallRequest) -> None:
     # The same artifact shipped again may bring other wheels, but no other version to go back to.
     if current is not None and current.manifest != request.manifest_digest:
         _write(calls, accelerator, "previous", current)
-    bundle = put_bundle(calls.aws, calls.deployment.bucket)
-    shipped = Served(bundle=bundle, request=request.digest, manifest=request.manifest_digest)
+    code = bundle or put_bundle(calls.aws, calls.deployment.bucket)
+    shipped = Served(bundle=code, request=request.digest, manifest=request.manifest_digest)
     _write(calls, accelerator, "current", shipped)
 
 

@@ -5,21 +5,23 @@ from __future__ import annotations
 import uuid
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from artifacts.archive import open_verified
 from artifacts.errors import BadRequest
+from artifacts.serve.bundle import build_bundle, bundle_digest
 from artifacts.serve.requests import InstallRequest, RollbackRequest
 from artifacts.serve.scale import Scale, batch_limit
 from artifacts.signature import claimed_signer
 from provisioning.errors import HostFailed
-from provisioning.operations import Operation, operate
+from provisioning.operations import Operation, operate, put_bundle
 from provisioning.serving import note_rolled_back, note_shipped
 from provisioning.supplying import supply
-from provisioning.uploading import Upload, store
+from provisioning.uploading import Companion, Upload, store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from artifacts.signature import PublicKey
@@ -96,9 +98,8 @@ def ship(
     a load balancer a wave is at most half of the hosts, since who switches is out of its rotation. With
     wheels, each host serves from an environment that is made of them.
     """
-    if wheels is not None:
-        supply(calls, wheels, resend=resend)
-    stored = upload(calls, package, resend=resend)
+    bundle = bundle_digest(build_bundle())
+    stored = upload(calls, package, _companions(calls, bundle, wheels, resend=resend), resend=resend)
     request = _install_request(package, stored, "" if wheels is None else wheels.lock.digest, scale)
     operation = Operation(
         name="install",
@@ -109,12 +110,12 @@ def ship(
     )
     calls.say(f"installing {package.digest[:12]} on {package.accelerator}")
     try:
-        responses = operate(calls, package.accelerator, operation)
+        responses = operate(calls, package.accelerator, operation, bundle=bundle)
     except HostFailed as error:
         if len(calls.deployment.hosts_of(package.accelerator)) < 2:
             raise
         raise _undone(calls, package, request, error) from error
-    note_shipped(calls, request)
+    note_shipped(calls, request, bundle=bundle)
     return responses
 
 
@@ -138,6 +139,18 @@ def roll_back(
     if not undoing:  # what a failed installation had switched was never what the fleet serves
         note_rolled_back(calls, accelerator)
     return responses
+
+
+def _companions(
+    calls: HostCalls, bundle: str, wheels: Gathered | None, *, resend: bool
+) -> tuple[Companion, ...]:
+    """Return what a host fetches beside the archive: its code, and the wheels if it is to install any."""
+    put_code = partial(put_bundle, calls.aws, calls.deployment.bucket, resend=resend)
+    code = Companion(name="bundle", sha256=bundle, put=put_code)
+    if wheels is None:
+        return (code,)
+    put_wheels = partial(supply, calls, wheels, resend=resend)
+    return (code, Companion(name="wheelhouse", sha256=wheels.lock.digest, put=put_wheels))
 
 
 def _install_request(package: Package, stored: Stored, wheelhouse: str, scale: Scale) -> InstallRequest:
@@ -167,14 +180,20 @@ def _undone(calls: HostCalls, package: Package, request: InstallRequest, error: 
     )
 
 
-def upload(calls: HostCalls, package: Package, *, resend: bool = False) -> Stored:
-    """Put the archive into the bucket, as pieces that other versions of the model share with it."""
+def upload(
+    calls: HostCalls, package: Package, companions: Sequence[Companion] = (), *, resend: bool = False
+) -> Stored:
+    """Put the archive into the bucket, as pieces that other versions of the model share with it.
+
+    Before it is committed, what hosts need beside it is put there too, unless a recipe says that it is there.
+    """
     calls.say(f"uploading {package.path.name} ({package.size / 1e6:.1f} MB)")
     plan = Upload(
         account=calls.aws,
         bucket=calls.deployment.bucket,
         key=package.key,
         scope=package.name,
+        companions=tuple(companions),
         clock=calls.clock,
         say=calls.say,
     )

@@ -4,7 +4,8 @@ Every byte is hashed once; the digest is the piece's name, what S3 checks the by
 entry. It is read again to be sent, out of the system's cache: memory for whole pieces would cost more. A
 piece that is there already is not sent, so an upload that was interrupted goes on where it stopped, and
 nothing half-made is billed as an unfinished multipart upload. What is there is asked while the first pieces
-are hashed: the answer takes a client and two round trips.
+are hashed: the answer takes a client and two round trips. The recipe's metadata notes what else was there by
+then, so the question about it answers for all of it.
 """
 
 from __future__ import annotations
@@ -59,6 +60,15 @@ class Account(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Companion:
+    """What hosts fetch beside an archive, by digest; the recipe's note says which are in the bucket."""
+
+    name: str  # of the note's entry
+    sha256: str
+    put: Callable[[], object]  # which looks first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
     """What to upload, where, and how to tell about it."""
 
@@ -68,6 +78,7 @@ class Upload:
     scope: str  # pieces are shared within it: versions of one model
     clock: Clock
     say: Callable[[str], None]
+    companions: tuple[Companion, ...] = ()
 
     @property
     def prefix(self) -> str:
@@ -78,7 +89,8 @@ class Upload:
 def store(upload: Upload, path: Path, *, resend: bool = False) -> Stored:
     """Send what is not in the bucket yet; return where the archive's recipe is.
 
-    With `resend`, everything is sent, whatever the bucket says it has. An unchanged archive costs a request.
+    With `resend`, everything is sent, whatever the bucket says it has. An unchanged archive whose companions
+    are noted costs a request.
     """
     with ThreadPoolExecutor(1) as aside, path.open("rb") as stream:
         cutting = cut(path)
@@ -88,16 +100,19 @@ def store(upload: Upload, path: Path, *, resend: bool = False) -> Stored:
         rest = side_by_side(cutting.pieces[len(ahead) :], sending.take)
         body = _recipe(upload, cutting, [*ahead, *rest]).encode()
         stored = look.result().stored
+        noted = {} if stored is None else stored.metadata
+        news = _put_companions(upload, noted)
         # A recipe that somebody put over ours lacks our note, and is replaced; hosts check every byte.
-        if stored is not None and (stored.size, stored.metadata.get("sha256")) == (len(body), _sha256(body)):
+        if stored is not None and (stored.size, noted.get("sha256")) == (len(body), _sha256(body)):
             upload.say(f"{upload.key} is in the bucket already")
-            return Stored(key=upload.key, sha256=_sha256(body), objects=0, bytes=0)
+            if news:
+                _commit(upload, body, {**noted, **news}, replace=True)
+            return _stored(upload, body, objects=1 if news else 0, sent=len(body) if news else 0)
         sending.finish()
-    _commit(upload, body, replace=stored is not None or resend)
+    note = {"sha256": _sha256(body)} | {each.name: each.sha256 for each in upload.companions}
+    _commit(upload, body, note, replace=stored is not None or resend)
     sending.tell_end()
-    return Stored(
-        key=upload.key, sha256=_sha256(body), objects=sending.objects + 1, bytes=sending.sent + len(body)
-    )
+    return _stored(upload, body, objects=sending.objects + 1, sent=sending.sent + len(body))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +135,24 @@ def _pieces_there(upload: Upload) -> dict[str, int]:
     return upload.account.s3.sizes(upload.bucket, upload.prefix)
 
 
-def _commit(upload: Upload, body: bytes, *, replace: bool) -> None:
-    """Write the recipe; one that another upload of the same archive has just written is the same."""
-    note = {"sha256": _sha256(body)}
+def _put_companions(upload: Upload, noted: Mapping[str, str]) -> dict[str, str]:
+    """Let every companion be in the bucket that the recipe's note does not name; return what to note."""
+    missing = [each for each in upload.companions if noted.get(each.name) != each.sha256]
+    for each in missing:
+        each.put()
+    return {each.name: each.sha256 for each in missing}
+
+
+def _commit(upload: Upload, body: bytes, note: Mapping[str, str], *, replace: bool) -> None:
+    """Write the recipe; one that another upload of the same archive has just written is the same.
+
+    Its note may name other companions, or none: then the next upload looks for ours and notes them.
+    """
     upload.account.s3.put_noted(upload.bucket, upload.key, body, note, only_if_absent=not replace)
+
+
+def _stored(upload: Upload, body: bytes, *, objects: int, sent: int) -> Stored:
+    return Stored(key=upload.key, sha256=_sha256(body), objects=objects, bytes=sent)
 
 
 def _sha256(data: bytes | bytearray) -> str:

@@ -21,8 +21,12 @@ if [ ! -d "$bundle" ]; then
     mkdir -p "$home/bundles"
     incoming=$(mktemp -d "$home/bundles/.incoming.XXXXXX")
     trap 'rm -rf "$incoming"' EXIT
+    # The tool takes the bundle for granted once the note of an artifact's recipe says that it is there.
     aws s3api get-object --bucket "$SSM_Bucket" --key "artifacts/bundles/$SSM_Bundle.zip" \
-        "$incoming/bundle.zip" >/dev/null
+        "$incoming/bundle.zip" >/dev/null || {
+        echo "amazonei: no host bundle; if it is not in the bucket: amazonei ship ARTIFACT --resend" >&2
+        exit 5
+    }
     if [ "$(sha256sum "$incoming/bundle.zip" | cut -d ' ' -f 1)" != "$SSM_Bundle" ]; then
         echo "amazonei: the host bundle does not have the digest that was asked for" >&2
         exit 4

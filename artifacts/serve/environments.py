@@ -32,6 +32,9 @@ POINTER = "venv"
 _LOCK = "wheelhouse.json"  # written last: a directory with it is whole
 _ENTERED = "AMAZONEI_ENTERED"
 _AGAIN = "Ship the artifact again; if it stays so, look at the host with: amazonei logs"
+_ALL_AGAIN = (
+    "If it is not in the bucket as it was sent, send all of it again: amazonei ship ARTIFACT --resend"
+)
 _BUILD_S = 800
 # What asks the image's interpreter for the directories of its packages.
 _PACKAGES = "import site, sysconfig; print(*site.getsitepackages(), sysconfig.get_path('purelib'), sep='\\n')"
@@ -117,21 +120,24 @@ def _make(host: Host, digest: str, directory: Path) -> None:
 def _fetch(host: Host, digest: str, scratch: Path) -> Wheelhouse:
     """Bring the lock and its wheels, each compared with its digest; raises ServeFailed."""
     lock = scratch / "lock.json"
-    host.storage.fetch_verified(wheelhouse_key(digest), lock, digest)
+    _bring(host, wheelhouse_key(digest), lock, digest)
     try:
         wheelhouse = Wheelhouse.from_json(lock.read_bytes())
     except BadRequest as error:
         raise ServeFailed(error.message, _AGAIN) from error
     _refuse_foreign(wheelhouse)
     host.progress(f"fetching {len(wheelhouse.wheels)} wheels ({wheelhouse.size / 1e6:.1f} MB)")
-    try:
-        for wheel in wheelhouse.wheels:
-            host.storage.fetch_verified(wheel.key, scratch / wheel.filename, wheel.sha256)
-    except ServeFailed as error:
-        # Where the lock is, the tool takes the wheels for granted.
-        hint = "Send them all again: amazonei ship ARTIFACT --resend"
-        raise ServeFailed(error.message, hint) from error
+    for wheel in wheelhouse.wheels:
+        _bring(host, wheel.key, scratch / wheel.filename, wheel.sha256)
     return wheelhouse
+
+
+def _bring(host: Host, key: str, path: Path, digest: str) -> None:
+    """Download an object that the tool takes for granted once a recipe's note says that it is there."""
+    try:
+        host.storage.fetch_verified(key, path, digest)
+    except ServeFailed as error:
+        raise ServeFailed(error.message, _ALL_AGAIN) from error
 
 
 def _refuse_foreign(wheelhouse: Wheelhouse) -> None:

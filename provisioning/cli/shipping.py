@@ -45,7 +45,7 @@ PLACES = click.Choice(["ec2", "sagemaker"])
     type=click.IntRange(min=1),
     help="Requests at once.  [default: what benchmark --sweep found, or what the artifact takes]",
 )
-@click.option("--resend", is_flag=True, help="Send every piece again, whatever the bucket has.")
+@click.option("--resend", is_flag=True, help="Send all of it again, whatever the bucket has.")
 @click.option("--to", type=PLACES, default="ec2", show_default=True, help="The hosts, or an endpoint.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent and where; send nothing.")
 @click.option("--yes", is_flag=True, help="Accept an endpoint's plan and price without the question.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -162,6 +163,19 @@ class Laptop:
             finally:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)
+
+    @contextmanager
+    def requests(self) -> Iterator[list[tuple[str, str]]]:
+        """Tell what is done meanwhile with which kind of the bucket's objects; hosts' reading is left out."""
+        log, found = self.folder / "state/amazonei/emulator/emulator.log", list[tuple[str, str]]()
+        before = log.stat().st_size
+        yield found
+        asked = re.findall(r'"([A-Z]+) (\S*?)artifacts(?:/|%2F)(\w+)', log.read_text()[before:])
+        for verb, where, kind in asked:
+            if "list-type" in where:
+                found.append(("LIST", kind))
+            elif verb != "GET":
+                found.append((verb, kind))
 
     def interrupt(self, number: signal.Signals, words: str, *argv: str) -> Finished:
         """Send the signal to a command once its progress says these words, and wait for its end."""

@@ -51,6 +51,11 @@ def test_a_host_serves_from_packages_that_came_through_the_bucket(laptop: Laptop
     answer = laptop.amazonei("invoke", *EM, "--input-file", "-", stdin=json.dumps(X)).ok().document
     assert list(answer["outputs"].values()) == [[[1.0, 2.0, 3.0, 4.0]]]
     assert laptop.amazonei(*ship, "--dry-run").ok().document["wheel_bytes"] == 0
+    with laptop.requests() as requests:
+        again = laptop.amazonei(*ship).ok().document
+    assert requests == [("HEAD", "models"), ("PUT", "requests")]  # and nothing about the wheels
+    (state,) = again["hosts"].values()
+    assert state["changed"] is False
 
 
 def test_a_model_is_compiled_by_the_sdk_of_the_host(laptop: Laptop, home: Path) -> None:

@@ -10,7 +10,6 @@ import pytest
 from artifacts.serve.requests import InstallRequest, RollbackRequest, parse_request
 from provisioning.aws.ssm import CommandRecord
 from provisioning.errors import HostFailed
-from provisioning.operations import put_bundle
 from provisioning.shipping import Package, roll_back, ship, upload
 from tests.provisioning.operated import TAGS, World
 
@@ -85,13 +84,20 @@ def test_behind_a_balancer_at_most_half_of_the_hosts_switch_at_once(
     assert not replace(deployment, stacks=(stack,)).is_balanced("c7i.xlarge")
 
 
-def test_shipping_again_asks_twice_and_sends_no_data(package: Package) -> None:
+def test_shipping_again_asks_once_and_sends_no_data(package: Package) -> None:
     world = fleet(1)
     ship(world.calls, package)
     world.bucket.requests.clear()
     assert upload(world.calls, package).bytes == 0
-    put_bundle(world.calls.aws, "box")
-    assert [(verb, size) for verb, _, size in world.bucket.requests] == [("HEAD", 0), ("HEAD", 0)]
+    assert world.bucket.requests == [("HEAD", package.key, 0)]
+
+
+def test_other_operations_look_for_the_host_code_themselves(package: Package) -> None:
+    world = fleet(1)
+    ship(world.calls, package)
+    world.bucket.requests.clear()
+    roll_back(world.calls, "c7i.xlarge")
+    assert [key.split("/")[1] for verb, key, _ in world.bucket.requests if verb == "HEAD"] == ["bundles"]
 
 
 def test_a_recipe_that_somebody_put_over_ours_is_sent_again(package: Package) -> None:

@@ -78,6 +78,27 @@ def test_a_bundle_with_another_digest_is_not_unpacked(tmp_path: Path) -> None:
     assert list((tmp_path / "home" / "bundles").iterdir()) == []
 
 
+def test_a_bundle_that_is_not_in_the_bucket_is_mended_by_sending_all_again(tmp_path: Path) -> None:
+    aws = tmp_path / "bin" / "aws"
+    aws.parent.mkdir()
+    aws.write_text("#!/bin/sh\necho NoSuchKey >&2\nexit 254\n", encoding="ascii")
+    aws.chmod(0o755)
+    done = _run_script(
+        tmp_path,
+        {
+            "PATH": f"{aws.parent}:{os.environ['PATH']}",
+            "SSM_Bucket": "bucket",
+            "SSM_Bundle": "0" * 64,
+            "SSM_Operation": "install",
+            "SSM_Request": "0" * 64,
+        },
+    )
+    assert done.returncode == 5
+    assert "NoSuchKey" in done.stderr
+    assert "amazonei ship ARTIFACT --resend" in done.stderr
+    assert list((tmp_path / "home" / "bundles").iterdir()) == []
+
+
 def _run_script(directory: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     script = "\n".join(host_document()["mainSteps"][0]["inputs"]["runCommand"])
     return subprocess.run(

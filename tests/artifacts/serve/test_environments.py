@@ -55,6 +55,10 @@ class FolderStorage(Storage):
 
     def fetch(self, key: str, path: Path) -> None:
         self.fetched.append(key)
+        if not (self.folder / key).exists():
+            raise ServeFailed(
+                "aws s3api get-object failed: NoSuchKey", "Look at the host's role and endpoint."
+            )
         path.write_bytes((self.folder / key).read_bytes())
 
 
@@ -174,6 +178,26 @@ def test_what_is_not_as_locked_is_refused_and_leaves_nothing(
         enter_environment(host, change(storage, lock))
     assert entered == []
     assert list(host.settings.home.iterdir()) == []
+
+
+def no_lock(store: FolderStorage, lock: Wheelhouse) -> str:
+    (store.folder / lock.key).unlink()
+    return lock.digest
+
+
+def no_wheel(store: FolderStorage, lock: Wheelhouse) -> str:
+    (store.folder / lock.wheels[-1].key).unlink()
+    return lock.digest
+
+
+@pytest.mark.parametrize("change", [no_lock, altered_lock, no_wheel, altered_wheel])
+def test_what_the_tool_does_not_look_for_again_is_mended_by_sending_all_of_it(
+    host: Host, storage: FolderStorage, tmp_path: Path, change: Callable[[FolderStorage, Wheelhouse], str]
+) -> None:
+    lock = stocked(storage.store, make_wheel(tmp_path, "probe", "1", ""), imports=("probe",), beside=False)
+    with pytest.raises(ServeFailed) as caught:
+        enter_environment(host, change(storage, lock))
+    assert "amazonei ship ARTIFACT --resend" in caught.value.hint
 
 
 @pytest.mark.nightly
