@@ -4,20 +4,21 @@ An archive is three streams, interleaved by a layout: *large* members (tensors),
 `PIECE_BYTES`; *small* members, some of them per piece; and the *frame*, the zip headers between them, which
 lies in the recipe itself. A piece is an object named by its SHA-256. The recipe is written when all pieces
 are there: it is the commit point, and its own SHA-256 stands for every byte of the archive.
+
+The recipe's bytes, deflated: a line of canonical JSON with sizes and layout, the 32 bytes of each piece's
+digest, and the frame. Each version of a model sends its recipe anew, so it is kept small.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import re
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from artifacts import canonical
-from artifacts.canonical import SHA256_HEX, Fields
+from artifacts.canonical import Fields
 from artifacts.errors import ArtifactRefused, BadRequest, ServeFailed
 
 if TYPE_CHECKING:
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO
 
-FORMAT = "amazonei-recipe/1"
+FORMAT = "amazonei-recipe/2"
 PIECE_BYTES = 16 << 20  # signing and sending one costs a client as much as hashing 3 MiB, however small it is
 FRAME, SMALL, LARGE = 0, 1, 2
 _STREAMS = (FRAME, SMALL, LARGE)
 _PREFIX = re.compile(r"artifacts/pieces/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}/")
-_MAX_BYTES = 64 << 20  # of a recipe unpacked: about 400,000 pieces
+_DIGEST_BYTES = hashlib.sha256().digest_size
+_MAX_BYTES = 64 << 20  # of a recipe unpacked: about a million pieces
 _AGAIN = "Ship it again with --resend, which sends every piece anew."
 
 
@@ -63,23 +65,24 @@ class Recipe:
         return frozenset(piece.sha256 for piece in (*self.small, *self.large))
 
     def encode(self) -> bytes:
-        """Return the bytes of the recipe's object: canonical JSON, deflated."""
+        """Return the bytes of the recipe's object."""
         document = {
             "format": FORMAT,
             "prefix": self.prefix,
-            "frame": base64.b64encode(self.frame).decode("ascii"),
-            "small": [[piece.sha256, piece.size] for piece in self.small],
-            "large": [[piece.sha256, piece.size] for piece in self.large],
+            "small": [piece.size for piece in self.small],
+            "large": [piece.size for piece in self.large],
             "layout": [number for run in self.layout for number in run],
         }
-        return zlib.compress(canonical.encode(document), 9)
+        digests = [bytes.fromhex(piece.sha256) for piece in (*self.small, *self.large)]
+        return zlib.compress(b"".join([canonical.encode(document), b"\n", *digests, self.frame]), 9)
 
     @classmethod
     def decode(cls, data: bytes) -> Recipe:
         """Read a recipe; raises ArtifactRefused for one that makes no whole archive."""
         try:
-            recipe = _read(Fields.parse(_inflated(data), "recipe"))
-        except (BadRequest, binascii.Error, ValueError, TypeError) as error:
+            head, _, rest = _inflated(data).partition(b"\n")
+            recipe = _read(Fields.parse(head, "recipe"), rest)
+        except (BadRequest, ValueError) as error:
             raise ArtifactRefused(f"The recipe of the artifact cannot be read: {error}", _AGAIN) from error
         for stream, there in enumerate(recipe.sizes()):
             if there != sum(count for kind, count in recipe.layout if kind == stream):
@@ -103,31 +106,36 @@ def _inflated(data: bytes) -> bytes:
     return document
 
 
-def _read(fields: Fields) -> Recipe:
+def _read(fields: Fields, rest: bytes) -> Recipe:
     if fields.text("format") != FORMAT:
         raise BadRequest(f"This tool reads {FORMAT!r} only.")
-    numbers = fields.array("layout")
-    if len(numbers) % 2 or not all(type(number) is int and number >= 0 for number in numbers):
-        raise BadRequest("The layout is not of pairs of whole numbers.")
+    numbers = fields.integers("layout")
+    if len(numbers) % 2:
+        raise BadRequest("The layout is not of pairs.")
     layout = tuple(zip(numbers[::2], numbers[1::2], strict=True))
     if any(stream not in _STREAMS for stream, _ in layout):
         raise BadRequest("The layout names a stream that there is not.")
+    small, large = fields.integers("small"), fields.integers("large")
+    pieces = _pieces((*small, *large), rest)
     recipe = Recipe(
         prefix=fields.text("prefix", _PREFIX),
-        frame=base64.b64decode(fields.text("frame"), validate=True),
-        small=tuple(_piece(value) for value in fields.array("small")),
-        large=tuple(_piece(value) for value in fields.array("large")),
+        frame=rest[_DIGEST_BYTES * len(pieces) :],
+        small=pieces[: len(small)],
+        large=pieces[len(small) :],
         layout=layout,
     )
     fields.finish()
     return recipe
 
 
-def _piece(value: Any) -> Piece:
-    sha256, size = value
-    if not SHA256_HEX.fullmatch(sha256) or type(size) is not int or not 0 < size <= PIECE_BYTES:
-        raise BadRequest("A piece is a SHA-256 and a size.")
-    return Piece(sha256, size)
+def _pieces(sizes: tuple[int, ...], rest: bytes) -> tuple[Piece, ...]:
+    """Return the pieces of these sizes, whose digests are what the rest begins with."""
+    if not all(0 < size <= PIECE_BYTES for size in sizes):
+        raise BadRequest(f"A piece has from 1 to {PIECE_BYTES} bytes.")
+    if len(rest) < _DIGEST_BYTES * len(sizes):
+        raise BadRequest("Digests of pieces are missing.")
+    digests = (rest[at : at + _DIGEST_BYTES] for at in range(0, len(rest), _DIGEST_BYTES))
+    return tuple(Piece(digest.hex(), size) for digest, size in zip(digests, sizes, strict=False))
 
 
 def assemble(recipe: Recipe, pieces: Path, archive: Path) -> None:

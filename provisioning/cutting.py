@@ -23,10 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# Below this a member shares a piece with its neighbours: a request costs as much as sending 64 KiB.
+# Members below this lie in one stream, and several share a piece of about this size: a request costs as much
+# as sending 64 KiB.
 SMALL_BYTES = 64 << 10
+# From this on they share it with none. A head of two labels (6 KiB) would else bring its neighbours along
+# whenever it is trained anew; biases and norms (3 KiB) still travel together.
+ALONE_BYTES = 4 << 10
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then the lengths of name and extra field
-_ONE_IN = 8  # of small members ends a piece, chosen by content so that an insertion shifts no later cut
+_FOLDERS = 2  # PyTorch's: archive/data, archive/code, archive/.data
+_ONE_IN = 16  # of small members ends a piece, chosen by content so that an insertion shifts no later cut
 
 
 class Extent(NamedTuple):
@@ -34,6 +39,14 @@ class Extent(NamedTuple):
 
     offset: int
     size: int
+
+
+class _Member(NamedTuple):
+    """Data of a zip's member, or what lies between members."""
+
+    offset: int
+    size: int
+    home: str = ""  # which zip it lies in, and its upper folders there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,17 +69,17 @@ def cut(path: Path) -> Cutting:
     with path.open("rb") as stream:
         file = stream.fileno()
         size = os.fstat(file).st_size
-        runs = list(_runs(_members(stream, Extent(0, size)), size))
-        frame = b"".join(os.pread(file, count, offset) for kind, (offset, count) in runs if kind == FRAME)
+        runs = list(_runs(_members(stream, _Member(0, size)), size))
+        frame = b"".join(os.pread(file, gap.size, gap.offset) for kind, gap in runs if kind == FRAME)
         return Cutting(
             frame=frame,
-            small=tuple(_bundles(file, [extent for kind, extent in runs if kind == SMALL])),
-            large=tuple((part,) for kind, extent in runs if kind == LARGE for part in _parts(extent)),
-            layout=tuple((kind, extent.size) for kind, extent in runs),
+            small=tuple(_bundles(file, [member for kind, member in runs if kind == SMALL])),
+            large=tuple((part,) for kind, member in runs if kind == LARGE for part in _parts(member)),
+            layout=tuple((kind, member.size) for kind, member in runs),
         )
 
 
-def _members(stream: io.BufferedReader, place: Extent, depth: int = 1) -> list[Extent]:
+def _members(stream: io.BufferedReader, place: _Member, depth: int = 1) -> list[_Member]:
     """Return the data of a zip's members, and of the members that are zips themselves, in order."""
     window = _Window(stream.fileno(), place)
     try:
@@ -77,42 +90,55 @@ def _members(stream: io.BufferedReader, place: Extent, depth: int = 1) -> list[E
     if not found or any(before.offset + before.size > after.offset for before, after in pairwise(found)):
         return [place]
     if depth:
-        found = [inner for extent in found for inner in _members(stream, extent, depth - 1)]
-    return [extent for extent in found if extent.size]
+        found = [inner for member in found for inner in _members(stream, member, depth - 1)]
+    return [member for member in found if member.size]
 
 
-def _data(window: _Window, place: Extent, entry: zipfile.ZipInfo) -> Extent:
+def _data(window: _Window, place: _Member, entry: zipfile.ZipInfo) -> _Member:
     window.seek(entry.header_offset)
     signature, name, extra = _LOCAL_HEADER.unpack(window.read(_LOCAL_HEADER.size))
     start = entry.header_offset + _LOCAL_HEADER.size + name + extra
     if signature != b"PK\x03\x04" or start + entry.compress_size > place.size:
         raise ValueError(entry.filename)
-    return Extent(place.offset + start, entry.compress_size)
+    folders = entry.filename.split("/")[:-1]
+    home = "/".join([str(place.offset), *folders[:_FOLDERS]])
+    return _Member(place.offset + start, entry.compress_size, home)
 
 
-def _runs(members: list[Extent], size: int) -> Iterator[tuple[int, Extent]]:
+def _runs(members: list[_Member], size: int) -> Iterator[tuple[int, _Member]]:
     """Yield every byte of the file once: members by their size, and what is between them."""
     at = 0
-    for extent in [*members, Extent(size, 0)]:
-        gap = Extent(at, extent.offset - at)
+    for member in [*members, _Member(size, 0)]:
+        gap = _Member(at, member.offset - at)
         if gap.size:
             yield (FRAME if gap.size < SMALL_BYTES else LARGE), gap
-        if extent.size:
-            yield (SMALL if extent.size < SMALL_BYTES else LARGE), extent
-        at = extent.offset + extent.size
+        if member.size:
+            yield (SMALL if member.size < SMALL_BYTES else LARGE), member
+        at = member.offset + member.size
 
 
-def _parts(extent: Extent) -> Iterator[Extent]:
-    end = extent.offset + extent.size
-    for offset in range(extent.offset, end, PIECE_BYTES):
+def _parts(member: _Member) -> Iterator[Extent]:
+    end = member.offset + member.size
+    for offset in range(member.offset, end, PIECE_BYTES):
         yield Extent(offset, min(PIECE_BYTES, end - offset))
 
 
-def _bundles(file: int, members: list[Extent]) -> Iterator[tuple[Extent, ...]]:
+def _bundles(file: int, members: list[_Member]) -> Iterator[tuple[Extent, ...]]:
+    """Yield members that share a piece: neighbours in one folder.
+
+    The manifest and the golden requests change in every version, and so does what names a program by its
+    contents, in a folder of its own: they take no tensors and no code along.
+    """
     bundle: list[Extent] = []
+    home = ""
     for member in members:
-        bundle.append(member)
-        full = sum(extent.size for extent in bundle) >= SMALL_BYTES
+        alone = member.size >= ALONE_BYTES
+        if bundle and (alone or member.home != home):
+            yield tuple(bundle)
+            bundle = []
+        home = member.home
+        bundle.append(Extent(member.offset, member.size))
+        full = alone or sum(extent.size for extent in bundle) >= SMALL_BYTES
         if full or hashlib.sha256(os.pread(file, member.size, member.offset)).digest()[0] % _ONE_IN == 0:
             yield tuple(bundle)
             bundle = []
@@ -123,7 +149,7 @@ def _bundles(file: int, members: list[Extent]) -> Iterator[tuple[Extent, ...]]:
 class _Window(io.RawIOBase):
     """Part of a file as a file of its own; it is read by place, so that windows do not move each other."""
 
-    def __init__(self, file: int, place: Extent) -> None:
+    def __init__(self, file: int, place: _Member) -> None:
         self._file, self._place, self._at = file, place, 0
 
     def readable(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import random
@@ -107,20 +108,30 @@ def test_a_recipe_survives_its_own_bytes() -> None:
     assert recipe.size == 18
 
 
-def edited(change: Mapping[str, Any]) -> bytes:
+ONE, TWO = b"\x11" * 32, b"\x22" * 32
+
+
+def edited(change: Mapping[str, Any], rest: bytes = ONE, between: bytes = b"\n") -> bytes:
+    """The bytes of a recipe of one small piece, with another document or something else after it."""
     document = {
-        "format": "amazonei-recipe/1",
+        "format": "amazonei-recipe/2",
         "prefix": "artifacts/pieces/net/",
-        "frame": "",
-        "small": [["1" * 64, 5]],
+        "small": [5],
         "large": [],
         "layout": [1, 5],
     }
-    return zlib.compress(json.dumps({**document, **change}).encode())
+    return zlib.compress(json.dumps({**document, **change}).encode() + between + rest)
+
+
+# What the first format was; its recipes are written again by the next ship.
+BEFORE = {"format": "amazonei-recipe/1", "frame": "", "small": [["1" * 64, 5]]}
 
 
 def test_the_unedited_document_is_a_recipe() -> None:
-    assert Recipe.decode(edited({})).size == 5
+    recipe = Recipe.decode(edited({}))
+    assert (recipe.size, recipe.small) == (5, (Piece("1" * 64, 5),))
+    framed = Recipe.decode(edited({"layout": [0, 3, 1, 5]}, ONE + b"PK\n"))
+    assert (framed.size, framed.frame) == (8, b"PK\n")
 
 
 @pytest.mark.parametrize(
@@ -131,26 +142,69 @@ def test_the_unedited_document_is_a_recipe() -> None:
         edited({})[:-3],
         edited({}) + b"more",
         zlib.compress(bytes(65 << 20)),
-        edited({"format": "amazonei-recipe/2"}),
+        zlib.compress(b"{" * 100_000),
+        edited(BEFORE, b"", b""),
+        edited({"format": "amazonei-recipe/3"}),
         edited({"extra": 1}),
         edited({"prefix": "artifacts/pieces/../models/"}),
         edited({"prefix": "results/"}),
-        edited({"frame": "?"}),
-        edited({"small": [["../../etc/passwd", 5]]}),
-        edited({"small": [["1" * 64, 0]]}),
-        edited({"small": [["1" * 64, PIECE_BYTES + 1]], "layout": [1, PIECE_BYTES + 1]}),
-        edited({"small": [3]}),
+        edited({}, b""),
+        edited({}, ONE[:-1]),
+        edited({}, ONE + b"a frame of which the layout does not know"),
+        edited({}, ONE, b""),
+        edited({}, b"../../etc/passwd"),
+        edited({"layout": [0, 3, 1, 5]}, ONE + b"PK"),
+        edited({"small": [5, 5], "layout": [1, 10]}),
+        edited({"small": [5] * 1_000_000}),
+        edited({"small": [0]}),
+        edited({"small": [-5]}),
+        edited({"small": [True], "layout": [1, 1]}),
+        edited({"small": [5.0]}),
+        edited({"small": [["1" * 64, 5]]}),
+        edited({"small": 5}),
+        edited({"small": [PIECE_BYTES + 1], "layout": [1, PIECE_BYTES + 1]}),
         edited({"layout": [1, 4]}),
         edited({"layout": [1]}),
         edited({"layout": [3, 5]}),
         edited({"layout": [1, -5]}),
         edited({"layout": [2, 5]}),
+        edited({"layout": [True, 5]}),
     ],
 )
 def test_what_is_no_recipe_is_refused(data: bytes) -> None:
     with pytest.raises(ArtifactRefused) as refused:
         Recipe.decode(data)
     assert "--resend" in refused.value.hint
+
+
+@given(
+    frame=st.binary(max_size=100),
+    sizes=st.lists(st.integers(1, PIECE_BYTES), max_size=9),
+    split=st.integers(0, 9),
+    seed=st.integers(0, 99),
+)
+def test_any_recipe_survives_its_own_bytes(frame: bytes, sizes: list[int], split: int, seed: int) -> None:
+    pieces = [Piece(noise(32, seed + index).hex(), size) for index, size in enumerate(sizes)]
+    small, large = tuple(pieces[:split]), tuple(pieces[split:])
+    layout = ((0, len(frame)), *((1, piece.size) for piece in small), *((2, piece.size) for piece in large))
+    recipe = Recipe(prefix="artifacts/pieces/net/", frame=frame, small=small, large=large, layout=layout)
+    assert Recipe.decode(recipe.encode()) == recipe
+
+
+@given(cut=st.integers(0, 200), flip=st.integers(1, 255))
+def test_a_recipe_with_another_byte_is_refused_or_is_another(cut: int, flip: int) -> None:
+    data = edited({"layout": [0, 3, 1, 5]}, ONE + b"PK\n")
+    at = cut % len(data)
+    changed = data[:at] + bytes([data[at] ^ flip]) + data[at + 1 :]
+    with contextlib.suppress(ArtifactRefused):
+        assert Recipe.decode(changed) != Recipe.decode(data)
+
+
+def test_a_piece_costs_a_recipe_little_more_than_its_digest() -> None:
+    pieces = tuple(Piece(noise(32, number).hex(), 70_000) for number in range(1000))
+    layout = ((2, 70_000),) * 1000
+    recipe = Recipe(prefix="artifacts/pieces/net/", frame=b"", small=(), large=pieces, layout=layout)
+    assert len(recipe.encode()) < 33 * 1000
 
 
 def test_a_piece_that_is_missing_or_other_is_refused_before_it_is_used(tmp_path: Path) -> None:
@@ -170,6 +224,6 @@ def test_a_piece_that_is_missing_or_other_is_refused_before_it_is_used(tmp_path:
 
 
 def test_pieces_in_another_order_are_another_recipe() -> None:
-    one = Recipe.decode(edited({"small": [["1" * 64, 5], ["2" * 64, 5]], "layout": [1, 10]}))
+    one = Recipe.decode(edited({"small": [5, 5], "layout": [1, 10]}, ONE + TWO))
     other = replace(one, small=one.small[::-1])
     assert one.encode() != other.encode()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LAYERS = 12
 
 
-def program(head: int = 0, *, inserted: bool = False) -> bytes:
+def program(head: int = 0, *, inserted: bool = False, labels: int = 768) -> bytes:
     """An archive like a BERT's: a zip of stored tensors in the archive; `head` seeds the last two."""
     tensors = {
         f"data/{layer}.{part}": noise(size, 10 * layer + index)
@@ -38,7 +38,8 @@ def program(head: int = 0, *, inserted: bool = False) -> bytes:
     }
     if inserted:
         tensors = {"data/first": noise(3_000, 999), **tensors}
-    tensors |= {"data/head.weight": noise(2_360_000, 1000 + head), "data/head.bias": noise(40, 2000 + head)}
+    weight, bias = noise(labels * 768 * 4, 1000 + head), noise(labels * 4, 2000 + head)
+    tensors |= {"data/head.weight": weight, "data/head.bias": bias}
     return zipped({"manifest.json": b"{}" + bytes([head]), "program.pt": zipped(tensors)})
 
 
@@ -75,8 +76,35 @@ def test_a_new_head_sends_little_more_than_its_own_bytes(tmp_path: Path) -> None
     store(upload(bucket), write(tmp_path / "a.aei", program(head=1)))
     bucket.requests.clear()
     store(upload(bucket, "artifacts/models/e.recipe"), write(tmp_path / "b.aei", program(head=2)))
-    assert sent(bucket) <= 1.05 * (2_360_000 + 40)
+    assert sent(bucket) <= 1.05 * 768 * 769 * 4
     assert Counter(verb for verb, _, _ in bucket.requests if verb != "PUT") == {"HEAD": 1, "LIST": 1}
+
+
+def test_a_head_of_two_labels_takes_no_neighbour_along(tmp_path: Path) -> None:
+    bucket = Bucket()
+    store(upload(bucket), write(tmp_path / "a.aei", program(head=1, labels=2)))
+    bucket.requests.clear()
+    stored = store(
+        upload(bucket, "artifacts/models/e.recipe"), write(tmp_path / "b.aei", program(head=2, labels=2))
+    )
+    pieces = sorted(size for verb, key, size in bucket.requests if verb == "PUT" and "/pieces/" in key)
+    assert pieces[-1] == 2 * 768 * 4
+    assert sum(pieces) == 2 * 769 * 4 + 3  # the weight, the bias, the manifest
+    assert stored.bytes < sum(pieces) + 4_000
+
+
+def test_members_of_other_folders_do_not_travel_along(tmp_path: Path) -> None:
+    """PyTorch names a program by its contents in a folder of its own, after the last code or tensor."""
+
+    def named(content: bytes) -> bytes:
+        tensors = {f"archive/data/{number}": noise(3_000, number) for number in range(3)}
+        return zipped({"program.pt": zipped({**tensors, "archive/.data/serialization_id": content})})
+
+    bucket = Bucket()
+    store(upload(bucket), write(tmp_path / "a.aei", named(b"1" * 40)))
+    bucket.requests.clear()
+    store(upload(bucket, "artifacts/models/e.recipe"), write(tmp_path / "b.aei", named(b"2" * 40)))
+    assert [size for verb, key, size in bucket.requests if verb == "PUT" and "/pieces/" in key] == [40]
 
 
 def test_a_tensor_that_is_put_in_shifts_nothing_but_its_neighbours(tmp_path: Path) -> None:
