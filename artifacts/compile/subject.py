@@ -6,6 +6,7 @@ import copy
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,10 +19,14 @@ from artifacts.serve.sampling import dtype_name, sample
 from artifacts.specs import TensorSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from artifacts.compile.binding import Bound
     from artifacts.compile.calling import Call
     from artifacts.compile.watching import Decision
     from artifacts.serve.sampling import Tensors
+
+_LONGEST = 80  # letters of an output's name
 
 
 class Flat(torch.nn.Module):
@@ -121,7 +126,7 @@ def _describe(answer: object) -> tuple[TensorSpec, ...]:
         raise CompileError("The model returns no tensors.")
     return tuple(
         TensorSpec(name=name, dtype=dtype_name(tensor.dtype), shape=tuple(tensor.shape))
-        for name, tensor in zip(_names(answer, ""), tensors, strict=True)
+        for name, tensor in zip(_apart(_names(answer, "")), tensors, strict=True)
     )
 
 
@@ -134,6 +139,17 @@ def _names(answer: object, prefix: str) -> list[str]:
     items = answer.items() if isinstance(answer, Mapping) else enumerate(_sequence(answer))
     base = f"{prefix}_" if prefix else ("" if isinstance(answer, Mapping) else "output")
     return [name for key, item in items for name in _names(item, re.sub(r"\W", "_", f"{base}{key}"))]
+
+
+def _apart(names: Iterable[str]) -> Iterator[str]:
+    """Yield the names as a manifest takes them, each once: keys may be numbers, or differ in a sign only."""
+    taken: set[str] = set()
+    for name in names:
+        first = name if re.match("[A-Za-z_]", name) else f"output{name}"
+        counted = (f"{first[:_LONGEST]}_{number}" for number in count(2))
+        chosen = next(each for each in chain([first[:_LONGEST]], counted) if each not in taken)
+        taken.add(chosen)
+        yield chosen
 
 
 def _sequence(answer: object) -> list[object]:

@@ -80,6 +80,8 @@ def test_another_model_does_not_get_the_files_inputs() -> None:
         ({"model": {"source": "m.py:net"}, "targets": ["c7i.xlarge"]}, {}, "No target was named"),
         (FILED, {"target": "c7i.xlrage"}, "no target 'c7i.xlrage'"),
         (FILED, {"inputs": ("banana[",)}, "'banana\\[' is not an input SPEC"),
+        (FILED, {"inputs": ("pair=bool[1]", "pair.0=bool[1]")}, "'pair' is a tensor by one SPEC, and holds"),
+        (FILED, {"inputs": ("x.=bool[1]",)}, "'x.=bool\\[1\\]' is not an input SPEC"),
     ],
 )
 def test_a_wrong_request_is_refused_before_the_compiler_starts(

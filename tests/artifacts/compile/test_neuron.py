@@ -39,7 +39,7 @@ def build(tmp_path: Path) -> Callable[..., NeuronProgram]:
         device: bool = False,
         flags: dict[str, str] | None = None,
     ) -> NeuronProgram:
-        subject, cases = examine(prepare_subject(load_model(model).module, parse_specs((spec,))))
+        subject, cases = examine(prepare_subject(load_model(model).module, parse_specs(tuple(spec.split()))))
         job = NeuronJob(
             sdk=sdk,
             target=find(target),
@@ -68,6 +68,19 @@ def test_neuronx_compiles_without_a_device_for_the_family_asked_for(
     assert made.placement.segments == 1
     assert not made.parity.passed  # nothing ran it
     assert "golden request" in made.note
+
+
+def test_a_nested_argument_is_compiled_from_tensors_by_position(build: Callable[..., NeuronProgram]) -> None:
+    model = f"{SAMPLES.with_name('nested_models.py')}:TakesATuple"
+    inputs = "pair.0=float32[1,4] pair.1=float32[1,4] scale=float32[1,4]"
+    for sdk, target in (
+        (doubles.DocumentedTorchNeuronX(), "inf2.xlarge"),
+        (doubles.DocumentedTorchNeuron(), "inf1.xlarge"),
+    ):
+        made = build(sdk, target, model, inputs, device=True)
+        assert made.parity.passed
+        left, right, scale = torch.ones(1, 4), torch.full((1, 4), 2.0), torch.full((1, 4), 3.0)
+        torch.testing.assert_close(made.module(left, right, scale)[0], torch.full((1, 4), -9.0))
 
 
 def test_inf1_is_analysed_before_it_is_compiled(build: Callable[..., NeuronProgram]) -> None:

@@ -5,7 +5,7 @@ import io
 import zipfile
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -160,6 +160,20 @@ def test_inputs_that_do_not_fit_forward_are_a_bad_request(
 ) -> None:
     with pytest.raises(BadRequest, match=part):
         compiled("DictionaryOut", *inputs)
+
+
+class Levels(torch.nn.Module):
+    """Answers as a pyramid of features does, and with names that only differ in a sign."""
+
+    def forward(self, x: torch.Tensor) -> dict[str, Any]:
+        return {"0": x, "pool": x + 1, "a-b": x + 2, "a_b": x + 3, "a": {"b": x + 4}, "k" * 200: x + 5}
+
+
+def test_every_output_has_a_name_that_a_manifest_takes() -> None:
+    subject = prepare_subject(Levels(), (TensorSpec(name="x", dtype="float32", shape=(1,)),))
+    names = [spec.name for spec in subject.outputs]
+    assert names == ["output0", "pool", "a_b", "a_b_2", "a_b_3", "k" * 80]
+    assert [TensorSpec.from_document(spec.as_document()) for spec in subject.outputs] == list(subject.outputs)
 
 
 def test_a_model_without_inputs_is_a_bad_request() -> None:
