@@ -114,7 +114,7 @@ def _bound(
             return len(inputs) - 1
         holder = chosen(path, declared, parts)
         return Node(
-            holder.make,
+            holder,
             tuple(
                 (name, tree(f"{path}.{name}", holder.declared(name), parts[name]))
                 for name in holder.ordered(parts)

@@ -10,12 +10,14 @@ if TYPE_CHECKING:
 
     import torch
 
+    from artifacts.compile.holders import Holder
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A tuple, list, dictionary or record, made anew for every call: a model may change its own."""
+    """Several tensors that an argument holds."""
 
-    make: Callable[[dict[str, object]], object]
+    holder: Holder
     parts: tuple[tuple[str, Tree], ...]  # by name, in order
 
 
@@ -31,7 +33,7 @@ class Call:
     direct: bool = True  # the tensors by position are forward's first arguments: nothing has to be made
 
     def values(self, tensors: Sequence[torch.Tensor]) -> tuple[object, ...]:
-        """Return the arguments made of these tensors, in calling order."""
+        """Return the arguments, made anew, in calling order: a model may change what it gets."""
         return tuple(_made(tree, tensors) for tree in self.arguments)
 
     def of(self, model: Callable[..., object], tensors: Sequence[torch.Tensor]) -> object:
@@ -45,4 +47,4 @@ class Call:
 def _made(tree: Tree, tensors: Sequence[torch.Tensor]) -> object:
     if isinstance(tree, int):
         return tensors[tree]
-    return tree.make({name: _made(part, tensors) for name, part in tree.parts})
+    return tree.holder.made({name: _made(part, tensors) for name, part in tree.parts})

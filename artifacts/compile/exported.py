@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch.utils import _pytree as pytree
 
-from artifacts.compile.holders import Holder
+from artifacts.compile.holders import Form, Holder
 
 
 def arguments_of(module: torch.nn.Module) -> dict[str, object]:
@@ -33,27 +33,20 @@ def tensors_in(name: str, declared: object) -> Iterator[str]:
 
 
 def _declared(value: Any) -> object:
-    """Return what an example argument is, in which numbers stand for tensors."""
+    """Return what an example argument is, in which numbers stand for tensors; it has these parts alone."""
     if isinstance(value, Mapping):
-        keys = list(value)
-        return _holder(dict(zip(map(str, keys), value.values(), strict=True)), _of_keys(type(value), keys))
-    if isinstance(value, list | tuple):
-        fields = getattr(value, "_fields", None) or [str(index) for index in range(len(value))]
-        kind: Any = type(value)
-        make = (lambda values: kind(*values)) if hasattr(value, "_fields") else kind
-        return _holder(dict(zip(fields, value, strict=True)), make)
-    return torch.Tensor
+        keys = int if any(isinstance(key, int) for key in value) else str
+        return _holder(
+            Form.DICTIONARY, type(value), dict(zip(map(str, value), value.values(), strict=True)), keys
+        )
+    if hasattr(value, "_asdict"):
+        return _holder(Form.RECORD, type(value), value._asdict())
+    if not isinstance(value, list | tuple):
+        return torch.Tensor
+    form = Form.LIST if isinstance(value, list) else Form.TUPLE
+    return _holder(form, type(value), {str(index): part for index, part in enumerate(value)})
 
 
-def _of_keys(kind: Any, keys: list[Any]) -> Callable[[list[object]], object]:
-    return lambda values: kind(zip(keys, values, strict=True))
-
-
-def _holder(parts: Mapping[str, Any], make: Callable[[list[object]], object]) -> Holder:
-    """Return what has exactly these parts: an exported program takes nothing else."""
-    return Holder(
-        name="argument of the exported program",
-        make=lambda values: make([values[name] for name in parts]),
-        fields={name: _declared(part) for name, part in parts.items()},
-        needed=frozenset(parts),
-    )
+def _holder(form: Form, kind: type, parts: Mapping[str, Any], keys: type = str) -> Holder:
+    fields = {name: _declared(part) for name, part in parts.items()}
+    return Holder(form=form, kind=kind, fields=fields, needed=frozenset(parts), keys=keys)

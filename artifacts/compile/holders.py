@@ -11,8 +11,9 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 import torch
@@ -36,17 +37,47 @@ _SEQUENCES = frozenset(
 )
 
 
+class Form(str, Enum):  # noqa: UP042 - artifacts/ runs on Python 3.10
+    """How a holder is written."""
+
+    TUPLE = "tuple"
+    LIST = "list"
+    DICTIONARY = "dictionary"
+    RECORD = "record"  # a class that is called with its fields
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
     """A tuple, list, dictionary or record: what its parts are called, and how it is made of them."""
 
-    name: str  # as a person calls it
-    make: Callable[[dict[str, object]], object]
+    form: Form
+    kind: Any  # its class
     item: object = Any  # what a part is declared to be
     fields: Mapping[str, object] = field(default_factory=dict)  # what these are; then there are no others
     needed: frozenset[str] = frozenset()  # fields without a default
-    numbered: bool = False
     keys: type | None = str  # of a dictionary; None: of a kind that cannot be written in a SPEC
+
+    @property
+    def name(self) -> str:
+        """Return what a person calls it."""
+        return str(self.kind.__name__ if self.form is Form.RECORD else self.form.value)
+
+    @property
+    def numbered(self) -> bool:
+        """Return whether its parts are items, and not called by names."""
+        return self.form in {Form.TUPLE, Form.LIST}
+
+    def made(self, values: Mapping[str, object]) -> object:
+        """Return one with these parts."""
+        if self.numbered:
+            return self.kind(values.values())
+        if self.form is Form.RECORD:
+            return self.kind(**values)
+        return self.kind({self.key(name): value for name, value in values.items()})
+
+    def key(self, part: str) -> object:
+        """Return the key of a dictionary that a part's name stands for."""
+        return int(part) if self.keys is int else part
 
     def declared(self, part: str) -> object:
         """Return what a part is declared to be."""
@@ -99,7 +130,7 @@ def holders(declared: object, parts: Collection[str] = ()) -> tuple[Holder, ...]
     if isinstance(declared, Holder):
         return (declared,)
     if _is_open(declared):
-        return (_numbered("tuple", tuple),) if any(map(str.isdecimal, parts)) else (_dictionary(dict, ()),)
+        return (_tuple(()),) if any(map(str.isdecimal, parts)) else (_dictionary(dict, ()),)
     kind, arguments = typing.get_origin(declared) or declared, typing.get_args(declared)
     if kind is typing.Union or kind is types.UnionType:
         return tuple(each for member in arguments for each in holders(member, parts))
@@ -110,43 +141,32 @@ def _of_class(kind: type, arguments: tuple[object, ...]) -> tuple[Holder, ...]:
     record = _record(kind)
     if record is not None:
         return (record,)
-    if kind is tuple:
-        return (_tuple(arguments),)
-    if kind is list or kind in _SEQUENCES:
-        made: Any = list if kind in {list, collections.abc.MutableSequence} else tuple
-        return (_numbered(made.__name__, made, *arguments[:1]),)
+    if kind is list or kind is collections.abc.MutableSequence:
+        return (Holder(form=Form.LIST, kind=list, item=(*arguments, Any)[0]),)
+    if kind is tuple or kind in _SEQUENCES:
+        return (_tuple(arguments if kind is tuple else (*arguments[:1], ...)),)
     return (_dictionary(kind, arguments),) if issubclass(kind, Mapping) else ()
 
 
-def _numbered(name: str, kind: Callable[[Iterable[object]], object], item: object = Any) -> Holder:
-    return Holder(name=name, make=lambda values: kind(values.values()), item=item, numbered=True)
-
-
 def _tuple(arguments: tuple[object, ...]) -> Holder:
-    if not arguments or arguments[1:] == (...,):
-        return _numbered("tuple", tuple, *arguments[:1])
-    fields = {str(index): each for index, each in enumerate(arguments)}
-    return dataclasses.replace(_numbered("tuple", tuple), fields=fields, needed=frozenset(fields))
+    if arguments and ... not in arguments:
+        fields = {str(index): each for index, each in enumerate(arguments)}
+        return Holder(form=Form.TUPLE, kind=tuple, fields=fields, needed=frozenset(fields))
+    return Holder(form=Form.TUPLE, kind=tuple, item=(*arguments[:-1], Any)[0])
 
 
 def _dictionary(kind: type, arguments: tuple[object, ...]) -> Holder:
     key, item = arguments if len(arguments) == 2 else (Any, Any)
-    make: Any = dict if kind in _PLAIN else kind
-    if key is int:
-        return Holder(
-            name="dictionary",
-            make=lambda values: make({int(name): value for name, value in values.items()}),
-            item=item,
-            keys=int,
-        )
+    made: Any = dict if kind in _PLAIN else kind
     nameable = _is_open(key) or not isinstance(key, type) or issubclass(key, str)
-    return Holder(name="dictionary", make=make, item=item, keys=str if nameable else None)
+    keys = int if key is int else (str if nameable else None)
+    return Holder(form=Form.DICTIONARY, kind=made, item=item, keys=keys)
 
 
 def _record(kind: Any) -> Holder | None:
     """Return a TypedDict, NamedTuple or dataclass; None for any other class."""
     if typing.is_typeddict(kind):
-        return Holder(name="dictionary", make=dict, fields=_hints(kind), needed=kind.__required_keys__)
+        return Holder(form=Form.DICTIONARY, kind=dict, fields=_hints(kind), needed=kind.__required_keys__)
     if issubclass(kind, tuple) and hasattr(kind, "_fields"):
         fields = tuple(kind._fields)
         needed = frozenset(fields) - frozenset(kind._field_defaults)
@@ -157,12 +177,8 @@ def _record(kind: Any) -> Holder | None:
     else:
         return None
     hints = _hints(kind)
-    return Holder(
-        name=kind.__name__,
-        make=lambda values: kind(**values),
-        fields={name: hints.get(name, Any) for name in fields},
-        needed=needed,
-    )
+    fields_declared = {name: hints.get(name, Any) for name in fields}
+    return Holder(form=Form.RECORD, kind=kind, fields=fields_declared, needed=needed)
 
 
 def _has_no_default(declared: dataclasses.Field[Any]) -> bool:

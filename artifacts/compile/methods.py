@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from artifacts.compile.subject import Subject
     from artifacts.compile.torchscript import Warned
-    from artifacts.serve.sampling import Tensors
 
 MIX = "mix"
 
@@ -41,16 +40,16 @@ def heats(method: Method, subject: Subject, progress: Callable[[str], None]) -> 
     found: list[Heat] = []
     erased: tuple[Warned, ...] = ()
     given = isinstance(subject.model, torch.jit.ScriptModule)
-    example = sample(subject.inputs, EXAMPLE_SEED)
     if method is not Method.SCRIPT and not given:
         progress("tracing …")
-        heat, erased = _trace(subject, example)
+        heat, erased = _trace(subject)
         found.append(heat)
     if method is not Method.TRACE or given:
         progress("scripting …")
-        found.append(_attempt(Method.SCRIPT.value, lambda: script(subject, example)))
+        found.append(_attempt(Method.SCRIPT.value, lambda: script(subject)))
     if method is Method.AUTO and can_mix(subject, erased, scripted=found[-1].program is not None):
         progress("mixing …")
+        example = sample(subject.inputs, EXAMPLE_SEED)
         found.append(_attempt(MIX, lambda: _proven(subject, mix(subject, erased, example))))
     for heat in found:
         if heat.program is None:
@@ -58,10 +57,10 @@ def heats(method: Method, subject: Subject, progress: Callable[[str], None]) -> 
     return tuple(found)
 
 
-def _trace(subject: Subject, example: Tensors) -> tuple[Heat, tuple[Warned, ...]]:
+def _trace(subject: Subject) -> tuple[Heat, tuple[Warned, ...]]:
     """Return the trace and what it erases."""
     try:
-        program = trace(subject, example)
+        program = trace(subject, sample(subject.inputs, EXAMPLE_SEED))
     except CompileError as error:
         return _failed(Method.TRACE.value, error), ()
     erased = erased_by(subject, program.warned)

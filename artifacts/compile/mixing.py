@@ -35,7 +35,7 @@ def mix(subject: Subject, erased: Sequence[Warned], example: Tensors) -> Program
     for name in names:
         scripted = _scripted(model, name, calls)
         if not name:
-            return Program(as_called(subject, scripted, example))
+            return Program(as_called(subject, scripted))
         parent, _, own = name.rpartition(".")
         setattr(model.get_submodule(parent), own, scripted)
     return trace(dataclasses.replace(subject, model=model, flat=subject.flat.around(model)), example)

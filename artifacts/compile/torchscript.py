@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch.jit._trace import TracerWarning
 
+from artifacts.compile.adapter import adapted
 from artifacts.compile.foreign import user_code
 from artifacts.compile.places import Place, Surroundings
-from artifacts.compile.recording import record
 from artifacts.errors import CompileError
 from artifacts.serve.program import torchscript_expected
 
@@ -94,25 +94,20 @@ def _tracer_heard(surroundings: Surroundings) -> Iterator[list[Warned]]:
         yield heard
 
 
-def script(subject: Subject, example: Tensors) -> Program:
+def script(subject: Subject) -> Program:
     """Translate the model's Python; keeps all control flow, and refuses Python it does not know."""
     if isinstance(subject.model, torch.jit.ScriptModule):
-        return Program(as_called(subject, subject.model, example))
+        return Program(as_called(subject, subject.model))
     with user_code("Scripting"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # looking at every attribute wakes every deprecation there is
         module = _scripted(torch.jit.script(subject.model))
-    return Program(as_called(subject, module, example))
+    return Program(as_called(subject, module))
 
 
-def as_called(subject: Subject, module: torch.jit.ScriptModule, example: Tensors) -> torch.jit.ScriptModule:
-    """Return a script of the model with tensors in by position.
-
-    Where its arguments hold several, or are not its first, that is a recording of how they are made and of
-    one call, inside of which the script keeps its control flow.
-    """
-    if subject.flat.call.direct:
-        return module
-    return record(subject.flat.around(module), subject.arguments(example))
+def as_called(subject: Subject, module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
+    """Return a script of the model that takes tensors by position: itself, where nothing has to be made."""
+    call = subject.flat.call
+    return module if call.direct else adapted(module, call, len(subject.inputs))
 
 
 def _scripted(module: object) -> torch.jit.ScriptModule:

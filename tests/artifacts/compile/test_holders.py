@@ -52,7 +52,7 @@ ONE, TWO = torch.tensor(1), torch.tensor(2)
 
 def made(declared: object, **parts: Tensor) -> object:
     names = [name.removeprefix("_") for name in parts]
-    return chosen("it", declared, names).make(dict(zip(names, parts.values(), strict=True)))
+    return chosen("it", declared, names).made(dict(zip(names, parts.values(), strict=True)))
 
 
 @pytest.mark.parametrize(
@@ -128,4 +128,4 @@ def test_what_holds_tensors_is_told_from_settings(
 def test_a_type_that_holds_itself_is_followed_as_deep_as_it_is_named() -> None:
     tree = chosen("it", Tree, ["leaf", "below"])
     below = chosen("it.below", tree.declared("below"), ["leaf"])
-    assert below.make({"leaf": ONE}) == Tree(ONE)
+    assert below.made({"leaf": ONE}) == Tree(ONE)

@@ -18,10 +18,12 @@ from artifacts.compile.quantization import calibrated, quantized
 from artifacts.compile.recording import record
 from artifacts.compile.request import CompileRequest, Method
 from artifacts.compile.subject import prepare_subject
+from artifacts.compile.torchscript import script
 from artifacts.errors import BadRequest, CompileError
 from artifacts.serve import handler
 from artifacts.serve.sampling import sample
 from artifacts.specs import parse_specs
+from tests.artifacts import declared_models
 from tests.artifacts import nested_models as models
 
 if TYPE_CHECKING:
@@ -192,6 +194,34 @@ def test_a_program_in_torchscript_that_takes_a_dictionary_keeps_its_decisions(
         torch.testing.assert_close(answer["output"], expected)
 
 
+@pytest.mark.parametrize(
+    ("model", "paths"),
+    [
+        (declared_models.DecidesByAField(), ("pair.left", "pair.right")),
+        (declared_models.DecidesByAnItem(), ("items.0.x", "items.1.x")),
+        (torch.jit.script(declared_models.DecidesByAnItem()), ("items.0.x", "items.1.x")),
+    ],
+)
+def test_a_script_takes_records_and_lists_of_dictionaries(
+    model: torch.nn.Module, paths: tuple[str, ...]
+) -> None:
+    subject = prepare_subject(model, parse_specs(tuple(specs(*paths))))
+    programs = [script(subject).module for _ in range(2)]  # as for two sizes, in one process
+    for scale in (1.0, -1.0):
+        first, second = torch.full((1, 4), scale), torch.full((1, 4), 3.0)
+        expected = first - 2 * second if scale > 0 else second
+        for program in programs:
+            torch.testing.assert_close(program(first, second), expected)
+
+
+def test_a_program_in_torchscript_that_takes_a_record_is_refused_with_the_reason(
+    compiled: Callable[..., CompileResult], tmp_path: Path
+) -> None:
+    torch.jit.save(torch.jit.script(declared_models.DecidesByAField()), tmp_path / "record.pt")
+    with pytest.raises(CompileError, match=r"Expected a value of type '.*Pair' for argument 'pair'"):
+        compiled(str(tmp_path / "record.pt"), *specs("pair.0", "pair.1"))
+
+
 def test_a_script_is_called_with_inputs_that_are_not_its_first_arguments(
     compiled: Callable[..., CompileResult], tmp_path: Path
 ) -> None:
@@ -241,7 +271,7 @@ TOKENS = ("batch.ids=int64[1|4,8|12]:0..50", "batch.mask=int64[1|4,8|12]:0..2")
 def test_sizes_in_a_dictionary_are_filled_up_and_rows_go_together(
     compiled: Callable[..., CompileResult], tmp_path: Path
 ) -> None:
-    host = opened(compiled("AttendsInADictionary", *TOKENS, method=Method.TRACE), tmp_path / "unpacked")
+    host = opened(compiled("AttendsInADictionary", *TOKENS, method=Method.SCRIPT), tmp_path / "unpacked")
     assert host.batch_limit == 4
     generator = torch.Generator().manual_seed(0)
     requests = []
