@@ -26,11 +26,16 @@ def no_developer_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
+@pytest.fixture(scope="session")
+def session() -> boto3.Session:
+    """One for all tests: it remembers the models of the services, and EC2's takes a second to read."""
+    return boto3.Session("testing", "testing", region_name="us-west-2")
+
+
 @pytest.fixture
-def stub() -> Iterator[StubService]:
+def stub(session: boto3.Session) -> Iterator[StubService]:
     """Return (client, stubber) for a service; every planned answer must have been asked for."""
     stubbers: list[Stubber] = []
-    session = boto3.Session(region_name="us-west-2")
     make_client: Callable[..., Any] = session.client
 
     def make(service: str) -> tuple[Any, Stubber]:

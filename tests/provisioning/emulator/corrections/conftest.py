@@ -77,18 +77,28 @@ def _corrected_moto() -> None:
     install_all(strict.corrections())
 
 
+@pytest.fixture(scope="session")
+def _clients(_corrected_moto: None) -> dict[str, Any]:
+    """Make clients once: reading the models of their services costs more than most tests."""
+    make: Any = boto3.Session("testing", "testing", region_name=REGION).client
+    return {name: make(name) for name in ("cloudformation", "ec2", "iam", "logs", "s3", "ssm")}
+
+
 @pytest.fixture(scope="module")
-def _moto(_corrected_moto: None) -> Iterator[dict[str, Any]]:
-    """Start moto once for a module: starting it, and making clients, costs more than most tests."""
-    client: Any = boto3.client
-    with mock_aws():
-        yield {name: client(name, REGION) for name in ("cloudformation", "ec2", "iam", "logs", "s3", "ssm")}
+def _moto(_clients: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Start moto once for a module."""
+    with pytest.MonkeyPatch.context() as patched, mock_aws():
+        # moto's own list of images is long to load, at the end again for every account that is thrown away;
+        # those of the catalogue are made by a correction.
+        patched.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+        yield _clients
 
 
 @pytest.fixture
 def account(_moto: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Account:
     """Return an account of its own for each test, so that nothing has to be cleaned up."""
     monkeypatch.setenv("MOTO_ACCOUNT_ID", f"{next(_NUMBERS):012d}")
-    # moto's own list of images is long to load; those of the catalogue are made by a correction.
-    monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+    # For the clients that a test makes itself.
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     return Account(**_moto)
