@@ -12,6 +12,7 @@ import pytest
 
 import artifacts.compile.__main__ as process
 from artifacts.archive import open_verified
+from artifacts.compile import inspect
 from artifacts.compile.request import CompileRequest, CompileResult, Method
 
 if TYPE_CHECKING:
@@ -41,15 +42,23 @@ def _compile(request: CompileRequest) -> tuple[subprocess.CompletedProcess[str],
     return _run(request.out_dir, "artifacts.compile", "--request", str(file))
 
 
+@pytest.fixture(scope="module")
+def branch(
+    model_of: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    """A model that was compiled in a process of its own: how that went, and its result document."""
+    return _compile(_request(model_of("Branch"), tmp_path_factory.mktemp("first")))
+
+
 def test_a_compile_request_survives_its_own_json(tmp_path: Path) -> None:
     request = _request("m.py:f", tmp_path)
     assert CompileRequest.from_json(request.to_json()) == request
 
 
 def test_the_process_leaves_the_result_says_its_steps_and_keeps_stdout_free(
-    tmp_path: Path, model_of: Callable[[str], str]
+    branch: tuple[subprocess.CompletedProcess[str], dict[str, Any]],
 ) -> None:
-    done, document = _compile(_request(model_of("Branch"), tmp_path))
+    done, document = branch
     result = CompileResult.from_document(document)
     with closing(open_verified(result.artifact, expected_digest=result.digest)) as contents:
         assert contents.manifest.name == "branch"
@@ -60,30 +69,23 @@ def test_the_process_leaves_the_result_says_its_steps_and_keeps_stdout_free(
     assert any(line.startswith("  lane script ") and line.endswith(" ok") for line in said)
 
 
-def test_the_same_request_gives_the_same_bytes(tmp_path: Path, model_of: Callable[[str], str]) -> None:
+def test_the_same_request_gives_the_same_bytes(
+    branch: tuple[subprocess.CompletedProcess[str], dict[str, Any]],
+    tmp_path: Path,
+    model_of: Callable[[str], str],
+) -> None:
     # In processes of their own: torch numbers the classes it meets, so a second compilation in one differs.
-    first, second = (
-        CompileResult.from_document(_compile(_request(model_of("two_layers"), tmp_path / directory))[1])
-        for directory in "ab"
-    )
+    again = _compile(_request(model_of("Branch"), tmp_path))
+    first, second = (CompileResult.from_document(document) for _, document in (branch, again))
     assert first.artifact.name == second.artifact.name
     assert first.artifact.read_bytes() == second.artifact.read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("model", "target", "exit_code", "code"),
-    [
-        ("nowhere.py:f", "c7i.xlarge", 2, "bad-request"),
-        ("torch.nn:ReLU", "inf2.xlarge", 4, "toolchain-missing"),
-    ],
-)
-def test_an_error_is_a_document_and_an_exit_code(
-    model: str, target: str, exit_code: int, code: str, tmp_path: Path
-) -> None:
-    done, document = _compile(_request(model, tmp_path, target))
-    assert done.returncode == exit_code
+def test_an_error_is_a_document_and_the_exit_code_of_the_process(tmp_path: Path) -> None:
+    done, document = _compile(_request("torch.nn:ReLU", tmp_path, "inf2.xlarge"))
+    assert done.returncode == 4
     assert document["ok"] is False
-    assert document["error"]["code"] == code
+    assert document["error"]["code"] == "toolchain-missing"
     assert "Traceback" not in done.stderr
 
 
@@ -106,9 +108,22 @@ def test_an_inspection_counts_what_the_program_holds(two_layers: CompileResult, 
 def test_a_damaged_artifact_is_not_inspected(two_layers: CompileResult, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.aei"
     damaged.write_bytes(two_layers.artifact.read_bytes()[:-10])
-    done, document = _run(tmp_path, "artifacts.compile.inspect", str(damaged))
-    assert done.returncode == 4
-    assert document["error"]["code"] == "artifact-refused"
+    result = tmp_path / "result.json"
+    assert inspect.main([str(damaged), "--result", str(result)]) == 4
+    assert json.loads(result.read_bytes())["error"]["code"] == "artifact-refused"
+
+
+def _error(request: CompileRequest, folder: Path) -> dict[str, str]:
+    """Return the error of a request that is a bad one, compiled in this process."""
+    (folder / "request.json").write_bytes(request.to_json())
+    words = ["--request", str(folder / "request.json"), "--result", str(folder / "result.json")]
+    assert process.main(words) == 2
+    error: dict[str, str] = json.loads((folder / "result.json").read_bytes())["error"]
+    return error
+
+
+def test_a_model_that_is_not_there_is_a_bad_request(tmp_path: Path) -> None:
+    assert _error(_request("nowhere.py:f", tmp_path), tmp_path)["code"] == "bad-request"
 
 
 @pytest.mark.parametrize(
@@ -121,9 +136,6 @@ def test_a_full_disk_is_told_as_what_it_is(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
     monkeypatch.setattr(process, "_compiled", full)
-    (tmp_path / "request.json").write_bytes(_request("m.py:f", tmp_path).to_json())
-    words = ["--request", str(tmp_path / "request.json"), "--result", str(tmp_path / "result.json")]
-    assert process.main(words) == 2
-    error = json.loads((tmp_path / "result.json").read_bytes())["error"]
+    error = _error(_request("m.py:f", tmp_path), tmp_path)
     assert error["message"] == f"{said} cannot be written: No space left on device."
     assert "TMPDIR" in error["hint"]

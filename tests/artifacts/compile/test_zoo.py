@@ -56,7 +56,7 @@ def _compile_and_serve(model: str, specs: tuple[str, ...], directory: Path) -> N
     ("name", "specs"),
     [
         ("resnet18", ("x=float32[1,3,64,64]",)),
-        ("resnet50", ("x=float32[1,3,64,64]",)),
+        pytest.param("resnet50", ("x=float32[1,3,64,64]",), marks=pytest.mark.nightly),
         pytest.param("vgg16", ("x=float32[1,3,32,32]",), marks=pytest.mark.nightly),
         pytest.param("inceptionv3", ("x=float32[1,3,75,75]",), marks=pytest.mark.nightly),
         ("unet", ("image=float32[1,3,32,32]",)),

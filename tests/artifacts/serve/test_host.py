@@ -18,7 +18,9 @@ from artifacts.measure.protocol import Protocol
 from artifacts.measure.results import unpack_samples
 from artifacts.serve.golden import Golden, golden_tensors, read_golden
 from artifacts.serve.requests import BenchmarkRequest, InvokeRequest, StatusRequest, StopRequest
+from artifacts.serve.sampling import sample
 from artifacts.serve.scale import Scale
+from artifacts.specs import parse_specs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,12 +109,15 @@ def test_an_invocation_answers_like_the_model(
     assert response.document["latency_ms"] > 0
 
 
-def test_a_random_invocation_repeats_with_its_seed(serving: tuple[Machine, Response]) -> None:
-    first, again, other = (
-        serving[0].send(InvokeRequest(id=f"random-{index}", body={"random": seed})).document["response"]
-        for index, seed in enumerate((5, 5, 6))
-    )
-    assert first == again != other
+def test_a_random_invocation_sends_the_sample_of_its_seed(
+    serving: tuple[Machine, Response], model_of: Callable[[str], str]
+) -> None:
+    from artifacts.compile.loading import load_model
+
+    response = serving[0].send(InvokeRequest(id="random", body={"random": 5}))
+    drawn = sample(parse_specs(("x=float32[1,4]",)), seed=5)["x"]
+    expected = load_model(model_of("two_layers")).module(drawn)
+    torch.testing.assert_close(torch.tensor(response.document["response"]["outputs"]["output"]), expected)
 
 
 @pytest.mark.parametrize(
@@ -181,22 +186,6 @@ def test_the_server_has_neither_credentials_nor_other_addresses(serving: tuple[M
         assert b"not-for-servers" not in Path(f"/proc/{pid}/environ").read_bytes()
     with pytest.raises(ConnectionRefusedError):
         _post("127.0.0.1", 8080, b"{}")
-
-
-def test_the_next_version_takes_over_on_the_other_port(
-    new_machine: NewMachine, two_layers: CompileResult, two_layers_retrained: CompileResult
-) -> None:
-    machine = new_machine()
-    machine.install(two_layers.artifact, two_layers.digest)
-    old = machine.send(InvokeRequest(id="old", body={"random": 1})).document["response"]
-    response = machine.install(two_layers_retrained.artifact, two_layers_retrained.digest)
-    new = machine.send(InvokeRequest(id="new", body={"random": 1})).document["response"]
-    assert response.document["port"] == 8081
-    assert old != new
-    with pytest.raises(ConnectionRefusedError):
-        _post(machine.address, 8080, b"{}")
-    kept = {path.name for path in (machine.home / "versions").iterdir()}
-    assert kept == {two_layers.digest, two_layers_retrained.digest}
 
 
 def test_a_version_with_a_wrong_answer_leaves_the_old_one_serving(
@@ -279,16 +268,7 @@ def test_nothing_is_served_before_the_first_installation(new_machine: NewMachine
     assert "Nothing is served" in response.document["error"]["message"]
 
 
-def test_stopping_leaves_no_process(new_machine: NewMachine, two_layers: CompileResult) -> None:
-    machine = new_machine()
-    machine.install(two_layers.artifact, two_layers.digest)
-    assert machine.processes()
-    response = machine.send(StopRequest(id="stop"))
-    assert response.document["stopped"] is True
-    assert machine.processes() == []
-
-
-def test_a_server_that_died_is_replaced_by_the_next_installation(
+def test_a_server_that_died_is_replaced_by_the_next_installation_and_stopping_leaves_no_process(
     new_machine: NewMachine, two_layers: CompileResult
 ) -> None:
     machine = new_machine()
@@ -299,6 +279,9 @@ def test_a_server_that_died_is_replaced_by_the_next_installation(
     response = machine.install(two_layers.artifact, two_layers.digest, id="again")
     assert response.document["changed"] is True
     assert machine.send(StatusRequest(id="back")).document["serving"]["healthy"] is True
+    assert machine.processes()
+    assert machine.send(StopRequest(id="stop")).document["stopped"] is True
+    assert machine.processes() == []
 
 
 def _post(address: str, port: int, body: bytes) -> tuple[int, bytes]:

@@ -23,11 +23,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from artifacts.compile.request import CompileResult
-    from tests.artifacts.serve.conftest import Machine
+    from tests.artifacts.serve.conftest import Machine, Response
 
     NewMachine = Callable[..., Machine]
 
 X = {"inputs": {"x": [[0.25, -1.0, 3.0, 0.0]]}}
+
+
+@pytest.fixture(scope="module")
+def one_version(new_machine: NewMachine, two_layers: CompileResult) -> tuple[Machine, Response]:
+    """A host with a first version, and the response of its installation."""
+    machine = new_machine()
+    return machine, machine.install(two_layers.artifact, two_layers.digest)
 
 
 def answer(machine: Machine, name: str) -> object:
@@ -48,10 +55,15 @@ def test_no_request_fails_while_versions_are_switched_and_rolled_back(
     client = OpenLoop(following(machine.home, json.dumps(X).encode()))
     with client.sending():
         shipped = machine.install(two_layers_retrained.artifact, two_layers_retrained.digest)
+        with pytest.raises(ConnectionRefusedError):  # the old server, which has answered and ended
+            http.client.HTTPConnection(machine.address, 8080, timeout=10).connect()
         new = answer(machine, "new")
         back = machine.send(RollbackRequest(id="back"))
         after = answer(machine, "after")
     assert (shipped.code, back.code) == (0, 0), shipped.steps + back.steps
+    assert shipped.document["port"] == 8081
+    kept = {path.name for path in (machine.home / "versions").iterdir()}
+    assert kept == {two_layers.digest, two_layers_retrained.digest}
     assert client.failures == []
     assert len(client.answers) > 100
     assert after == old != new
@@ -74,11 +86,11 @@ def test_no_request_fails_while_versions_are_switched_and_rolled_back(
 
 
 def test_without_a_version_from_before_there_is_nothing_to_go_back_to(
-    new_machine: NewMachine, two_layers: CompileResult
+    new_machine: NewMachine, one_version: tuple[Machine, Response], two_layers: CompileResult
 ) -> None:
-    machine = new_machine()
-    assert "Nothing is served" in machine.send(RollbackRequest(id="empty")).document["error"]["message"]
-    machine.install(two_layers.artifact, two_layers.digest)
+    empty = new_machine().send(RollbackRequest(id="empty"))
+    assert "Nothing is served" in empty.document["error"]["message"]
+    machine, _ = one_version
     machine.install(two_layers.artifact, two_layers.digest, id="again")  # changes nothing, so it is no past
     response = machine.send(RollbackRequest(id="first"))
     assert response.code == 2
@@ -87,10 +99,9 @@ def test_without_a_version_from_before_there_is_nothing_to_go_back_to(
 
 
 def test_a_worker_that_dies_is_replaced_and_says_so_in_the_log_and_the_metrics(
-    new_machine: NewMachine, two_layers: CompileResult
+    one_version: tuple[Machine, Response],
 ) -> None:
-    machine = new_machine()
-    response = machine.install(two_layers.artifact, two_layers.digest)
+    machine, response = one_version
     server = int(str(serving(machine, "before")["pid"]))
     (worker,) = (pid for pid in members(server) if _is_worker(pid))
     before = answer(machine, "first")
@@ -105,12 +116,9 @@ def test_a_worker_that_dies_is_replaced_and_says_so_in_the_log_and_the_metrics(
     assert "the last worker died; the server starts again" in logs["logs"][str(logs["port"])]
 
 
-def test_a_body_over_the_limit_is_refused_with_413(
-    new_machine: NewMachine, two_layers: CompileResult
-) -> None:
-    machine = new_machine()
-    port = machine.install(two_layers.artifact, two_layers.digest).document["port"]
-    connection = http.client.HTTPConnection(machine.address, port, timeout=10)
+def test_a_body_over_the_limit_is_refused_with_413(one_version: tuple[Machine, Response]) -> None:
+    machine, response = one_version
+    connection = http.client.HTTPConnection(machine.address, response.document["port"], timeout=10)
     with closing(connection):
         with suppress(BrokenPipeError, ConnectionResetError):  # it need not read all of it
             connection.request("POST", "/inference", bytes(MAX_REQUEST_BYTES + 1))
