@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,7 @@ DIRECTIONS = {
 }
 
 
+@cache
 def imports_of(module: Path) -> dict[str, int]:
     """Every module a file imports, at any depth, with the line; imports for annotations only are not."""
     tree = ast.parse((ROOT / module).read_text(encoding="utf-8"))

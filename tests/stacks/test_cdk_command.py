@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 NPM = packaged_node().parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 PINNED = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))["devDependencies"]["aws-cdk"]
 REGION = "us-west-2"
+SESSION = boto3.Session()  # one for all clients: it remembers the models of the services
 
 
 @pytest.fixture(scope="session")
@@ -64,10 +65,22 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
+    return checked_out(tmp_path)
+
+
+def checked_out(folder: Path) -> Path:
     """What a person has who cloned this repository: the app, its settings and the rooms it imports."""
     for name in ("app.py", "cdk.json", "amazonei.toml"):
-        shutil.copyfile(ROOT / name, tmp_path / name)
-    return tmp_path
+        shutil.copyfile(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def synthesized(cdk: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in which `cdk synth` has run, without an account."""
+    folder = checked_out(tmp_path_factory.mktemp("synthesized"))
+    run(cdk, folder, {}, "synth", "-q")
+    return folder
 
 
 def run(cdk: Path, checkout: Path, environment: Mapping[str, str], *words: str) -> str:
@@ -97,12 +110,11 @@ def test_the_lock_file_pins_one_command_line_and_names_no_registry() -> None:
     assert "http" not in lock
 
 
-def test_cdk_synth_writes_the_bytes_that_setup_deploys(cdk: Path, checkout: Path) -> None:
-    run(cdk, checkout, {}, "synth", "-q")
-    (stack,) = synthesize(parse_deployment(read_document(checkout / "amazonei.toml")))
-    written = (checkout / "cdk.out" / f"{stack.name}.template.json").read_text(encoding="utf-8")
+def test_cdk_synth_writes_the_bytes_that_setup_deploys(synthesized: Path) -> None:
+    (stack,) = synthesize(parse_deployment(read_document(synthesized / "amazonei.toml")))
+    written = (synthesized / "cdk.out" / f"{stack.name}.template.json").read_text(encoding="utf-8")
     assert written == stack.body
-    manifest = (checkout / "cdk.out" / "manifest.json").read_text(encoding="utf-8")
+    manifest = (synthesized / "cdk.out" / "manifest.json").read_text(encoding="utf-8")
     deployed = json.loads(manifest)["artifacts"][stack.name]["properties"]
     assert not [key for key in deployed if "role" in key.lower() or "asset" in key.lower()]
 
@@ -113,7 +125,8 @@ def test_cdk_deploy_and_destroy_leave_nothing(cdk: Path, checkout: Path, emulato
     run(cdk, checkout, environment, "deploy", "--require-approval", "never")
     made = inventory(environment)
     assert [name for name in made if made[name] == baseline[name]] == []
-    assert "There were no differences" in run(cdk, checkout, environment, "diff")
+    written = ("--app", "cdk.out")  # what deploy has synthesised
+    assert "There were no differences" in run(cdk, checkout, environment, "diff", *written)
     run(cdk, checkout, environment, "destroy", "--force")
     assert inventory(environment) == baseline
 
@@ -131,13 +144,12 @@ def test_teardown_removes_what_the_cdk_deployed(cdk: Path, checkout: Path, emula
 
 
 def test_a_dry_run_of_setup_shows_the_bytes_that_cdk_synth_writes(
-    cdk: Path, checkout: Path, emulator: Running
+    synthesized: Path, emulator: Running
 ) -> None:
-    run(cdk, checkout, {}, "synth", "-q")
     environment = service.environment(emulator, REGION)
-    plan = json.loads(amazonei(checkout, environment, "setup", "--dry-run", "--output", "json"))
+    plan = json.loads(amazonei(synthesized, environment, "setup", "--dry-run", "--output", "json"))
     shown = {stack["name"]: stack["template"] for stack in plan["stacks"]}
-    written = (checkout / "cdk.out" / "amazonei.template.json").read_text(encoding="utf-8")
+    written = (synthesized / "cdk.out" / "amazonei.template.json").read_text(encoding="utf-8")
     assert shown["amazonei"] == written
 
 
@@ -159,7 +171,7 @@ def inventory(environment: Mapping[str, str]) -> dict[str, object]:
     """What AWS itself says is there, asked without our own audit."""
 
     def client(name: str) -> Any:
-        return boto3.Session().client(
+        return SESSION.client(
             name,  # type: ignore[call-overload]
             region_name=REGION,
             endpoint_url=environment["AWS_ENDPOINT_URL"],
