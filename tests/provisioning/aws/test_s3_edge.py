@@ -156,7 +156,7 @@ def test_a_file_whose_digest_is_known_arrives_whole_and_is_held_to_it(tmp_path: 
         signed = Config(s3={"payload_signing_enabled": False})  # as our sessions have it: read once
         client: Any = boto3.client("s3", region_name="us-east-1", config=signed)
         client.create_bucket(Bucket="bucket")
-        headers: dict[str, bytes] = {}
+        headers: dict[str, Any] = {}
         client.meta.events.register(
             "before-send.s3.PutObject", lambda request, **_: headers.update(request.headers)
         )
