@@ -19,13 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 REGION = "us-west-2"
-IMAGE = "ami-12c6146b"  # one of moto's own
+IMAGE = "ami-12c6146b"
+
+
+# One for all tests: it remembers the models of the services, and EC2's takes a second to read.
+SESSION = boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing", region_name=REGION)
 
 
 @pytest.fixture
-def session() -> Iterator[boto3.Session]:
+def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.Session]:
+    # moto's own list of images is long to load, again for each account and region.
+    monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
     with mock_aws():
-        yield boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing", region_name=REGION)
+        yield SESSION
 
 
 @pytest.fixture
