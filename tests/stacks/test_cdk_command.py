@@ -18,6 +18,7 @@ from provisioning.emulator import service
 from stacks.node import packaged_node
 from stacks.settings import parse_deployment, read_document
 from stacks.synth import synthesize
+from tests.stacks.jsii_packages import KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -93,6 +94,7 @@ def run(cdk: Path, checkout: Path, environment: Mapping[str, str], *words: str) 
             "PYTHONPATH": str(ROOT),
             "CI": "true",
             "CDK_DISABLE_VERSION_CHECK": "1",
+            **KEPT,
             **environment,
         },
         capture_output=True,
@@ -156,7 +158,7 @@ def test_a_dry_run_of_setup_shows_the_bytes_that_cdk_synth_writes(
 def amazonei(checkout: Path, environment: Mapping[str, str], *words: str) -> str:
     done = subprocess.run(
         [Path(sys.executable).with_name("amazonei"), *words],
-        env={**os.environ, **environment, "HOME": str(checkout)},
+        env={**os.environ, **environment, **KEPT, "HOME": str(checkout)},
         cwd=checkout,
         capture_output=True,
         text=True,

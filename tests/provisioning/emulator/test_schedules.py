@@ -13,6 +13,7 @@ import pytest
 from provisioning.aws import Credentials, connect
 from provisioning.emulator import service
 from provisioning.guarding import guard_times
+from tests.stacks.jsii_packages import KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +57,7 @@ def amazonei(emulator: Running, home: Path, command: str, *words: str) -> None:
     ttl = ("--ttl", "1h") if command == "setup" else ()
     done = subprocess.run(
         [Path(sys.executable).with_name("amazonei"), command, "--name", "left", *ttl, *words],
-        env={**os.environ, **service.environment(emulator, REGION), "HOME": str(home)},
+        env={**os.environ, **service.environment(emulator, REGION), **KEPT, "HOME": str(home)},
         cwd=home,
         capture_output=True,
         text=True,
