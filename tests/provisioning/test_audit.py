@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 REGION = "us-west-2"
-IMAGE = "ami-12c6146b"
+IMAGE = "ami-12c6146b"  # one of moto's own
 
 
 # One for all tests: it remembers the models of the services, and EC2's takes a second to read.
@@ -27,9 +27,7 @@ SESSION = boto3.Session(aws_access_key_id="testing", aws_secret_access_key="test
 
 
 @pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.Session]:
-    # moto's own list of images is long to load, again for each account and region.
-    monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+def session() -> Iterator[boto3.Session]:
     with mock_aws():
         yield SESSION
 
