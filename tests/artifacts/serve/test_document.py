@@ -58,41 +58,31 @@ def test_an_agent_too_old_to_pass_variables_is_named(tmp_path: Path) -> None:
     assert "SSM Agent 3.3.2746.0" in done.stderr
 
 
+def _fetching(directory: Path, aws: str, operation: str) -> subprocess.CompletedProcess[str]:
+    """The script's end on a host whose AWS client does this."""
+    client = directory / "bin" / "aws"
+    client.parent.mkdir()
+    client.write_text(f"#!/bin/sh\n{aws}\n", encoding="ascii")
+    client.chmod(0o755)
+    variables = {
+        "PATH": f"{client.parent}:{os.environ['PATH']}",
+        "SSM_Bucket": "bucket",
+        "SSM_Bundle": "0" * 64,
+        "SSM_Operation": operation,
+        "SSM_Request": "0" * 64,
+    }
+    return _run_script(directory, variables)
+
+
 def test_a_bundle_with_another_digest_is_not_unpacked(tmp_path: Path) -> None:
-    aws = tmp_path / "bin" / "aws"
-    aws.parent.mkdir()
-    aws.write_text('#!/bin/sh\nfor last; do :; done\necho swapped > "$last"\n', encoding="ascii")
-    aws.chmod(0o755)
-    done = _run_script(
-        tmp_path,
-        {
-            "PATH": f"{aws.parent}:{os.environ['PATH']}",
-            "SSM_Bucket": "bucket",
-            "SSM_Bundle": "0" * 64,
-            "SSM_Operation": "status",
-            "SSM_Request": "0" * 64,
-        },
-    )
+    done = _fetching(tmp_path, 'for last; do :; done\necho swapped > "$last"', "status")
     assert done.returncode == 4
     assert "does not have the digest" in done.stderr
     assert list((tmp_path / "home" / "bundles").iterdir()) == []
 
 
 def test_a_bundle_that_is_not_in_the_bucket_is_mended_by_sending_all_again(tmp_path: Path) -> None:
-    aws = tmp_path / "bin" / "aws"
-    aws.parent.mkdir()
-    aws.write_text("#!/bin/sh\necho NoSuchKey >&2\nexit 254\n", encoding="ascii")
-    aws.chmod(0o755)
-    done = _run_script(
-        tmp_path,
-        {
-            "PATH": f"{aws.parent}:{os.environ['PATH']}",
-            "SSM_Bucket": "bucket",
-            "SSM_Bundle": "0" * 64,
-            "SSM_Operation": "install",
-            "SSM_Request": "0" * 64,
-        },
-    )
+    done = _fetching(tmp_path, "echo NoSuchKey >&2\nexit 254", "install")
     assert done.returncode == 5
     assert "NoSuchKey" in done.stderr
     assert "amazonei ship ARTIFACT --resend" in done.stderr
