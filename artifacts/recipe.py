@@ -5,8 +5,11 @@ An archive is three streams, interleaved by a layout: *large* members (tensors),
 lies in the recipe itself. A piece is an object named by its SHA-256. The recipe is written when all pieces
 are there: it is the commit point, and its own SHA-256 stands for every byte of the archive.
 
-The recipe's bytes, deflated: a line of canonical JSON with sizes and layout, the 32 bytes of each piece's
-digest, and the frame. Each version of a model sends its recipe anew, so it is kept small.
+A recipe's *document* is a line of canonical JSON with sizes and layout, the 32 bytes of each piece's digest,
+and the frame; its SHA-256 is what an install request names. The object is the document deflated, or a
+*delta*: what differs from the document of another recipe of the same model, which lies beside the pieces. The
+recipe of a new head would else be larger than the head. A delta is always of a whole recipe, so one more
+object is all that a host fetches for it.
 """
 
 from __future__ import annotations
@@ -19,19 +22,27 @@ from typing import TYPE_CHECKING
 
 from artifacts import canonical
 from artifacts.canonical import Fields
+from artifacts.delta import difference, patched
 from artifacts.errors import ArtifactRefused, BadRequest, ServeFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import IO
 
 FORMAT = "amazonei-recipe/2"
+_DELTA = "amazonei-delta/1"
 PIECE_BYTES = 16 << 20  # signing and sending one costs a client as much as hashing 3 MiB, however small it is
+BASE_SUFFIX = ".recipe"
 FRAME, SMALL, LARGE = 0, 1, 2
 _STREAMS = (FRAME, SMALL, LARGE)
-_PREFIX = re.compile(r"artifacts/pieces/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}/")
+PIECES = "artifacts/pieces/"
+_SCOPE = r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}/"
+_PREFIX = re.compile(PIECES + _SCOPE)
 _DIGEST_BYTES = hashlib.sha256().digest_size
+_TOLD = re.compile(
+    rb"%b (?P<scope>%b)\n(?P<digest>.{%d})" % (_DELTA.encode(), _SCOPE.encode(), _DIGEST_BYTES), re.DOTALL
+)
 _MAX_BYTES = 64 << 20  # of a recipe unpacked: about a million pieces
 _AGAIN = "Ship it again with --resend, which sends every piece anew."
 
@@ -64,9 +75,9 @@ class Recipe:
         """Return the SHA-256 of every piece that is needed."""
         return frozenset(piece.sha256 for piece in (*self.small, *self.large))
 
-    def encode(self) -> bytes:
-        """Return the bytes of the recipe's object."""
-        document = {
+    def document(self) -> bytes:
+        """Return the bytes that stand for the archive; their SHA-256 names it."""
+        head = {
             "format": FORMAT,
             "prefix": self.prefix,
             "small": [piece.size for piece in self.small],
@@ -74,16 +85,16 @@ class Recipe:
             "layout": [number for run in self.layout for number in run],
         }
         digests = [bytes.fromhex(piece.sha256) for piece in (*self.small, *self.large)]
-        return zlib.compress(b"".join([canonical.encode(document), b"\n", *digests, self.frame]), 9)
+        return b"".join([canonical.encode(head), b"\n", *digests, self.frame])
 
     @classmethod
-    def decode(cls, data: bytes) -> Recipe:
-        """Read a recipe; raises ArtifactRefused for one that makes no whole archive."""
+    def parse(cls, document: bytes) -> Recipe:
+        """Read a recipe's document; raises ArtifactRefused for one that makes no whole archive."""
         try:
-            head, _, rest = _inflated(data).partition(b"\n")
+            head, _, rest = document.partition(b"\n")
             recipe = _read(Fields.parse(head, "recipe"), rest)
-        except (BadRequest, ValueError) as error:
-            raise ArtifactRefused(f"The recipe of the artifact cannot be read: {error}", _AGAIN) from error
+        except BadRequest as error:
+            raise _unreadable(error) from error
         for stream, there in enumerate(recipe.sizes()):
             if there != sum(count for kind, count in recipe.layout if kind == stream):
                 raise ArtifactRefused("The recipe's pieces and its layout disagree.", _AGAIN)
@@ -93,6 +104,47 @@ class Recipe:
         """Return the bytes of the three streams."""
         small, large = (sum(piece.size for piece in pieces) for pieces in (self.small, self.large))
         return len(self.frame), small, large
+
+
+def packed(document: bytes) -> bytes:
+    """Return the object of a recipe that stands for itself."""
+    return zlib.compress(document, 9)
+
+
+def delta(document: bytes, base: bytes, prefix: str) -> bytes:
+    """Return the object of a recipe that is told by what differs from another one's document.
+
+    Deflated: a line with the format and whose pieces the other one lies beside, its document's SHA-256, and
+    the difference.
+    """
+    head = f"{_DELTA} {prefix.removeprefix(PIECES)}\n".encode("ascii")
+    return zlib.compress(head + hashlib.sha256(base).digest() + difference(base, document), 9)
+
+
+def base_key(prefix: str, sha256: str) -> str:
+    """Return where a recipe lies that deltas may be of, by the SHA-256 of its document."""
+    return f"{prefix}{sha256}{BASE_SUFFIX}"
+
+
+def unpacked(data: bytes, get: Callable[[str], bytes]) -> bytes:
+    """Return the document of a recipe's object; of a delta's base, `get` fetches the object by key.
+
+    Whoever asks compares the document's SHA-256: it answers for base and delta alike. Raises ArtifactRefused
+    for an object that is neither a recipe nor a delta of one, and for more than 64 MiB.
+    """
+    try:
+        document = _inflated(data)
+        told = _TOLD.match(document)
+        if told is None:
+            return document
+        key = base_key(PIECES + told["scope"].decode("ascii"), told["digest"].hex())
+        return patched(_inflated(get(key)), document[told.end() :], _MAX_BYTES)
+    except ValueError as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: Exception) -> ArtifactRefused:
+    return ArtifactRefused(f"The recipe of the artifact cannot be read: {error}", _AGAIN)
 
 
 def _inflated(data: bytes) -> bytes:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import tempfile
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from artifacts.archive import archive_name, open_verified
-from artifacts.recipe import Recipe, assemble
-from provisioning.uploading import side_by_side
+from artifacts.recipe import Recipe, assemble, unpacked
+from provisioning.concurrency import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,7 +54,8 @@ def bring_home(
     folder.mkdir(parents=True, exist_ok=True)
     kept = []
     for number, artifact in enumerate(artifacts, start=1):
-        recipe = Recipe.decode(s3.get_object(artifact.bucket, artifact.key))
+        get = partial(s3.get_object, artifact.bucket)
+        recipe = Recipe.parse(unpacked(get(artifact.key), get))
         say(f"fetching artifact {number} of {len(artifacts)} ({recipe.size / 1e6:.1f} MB)")
         with tempfile.TemporaryDirectory(prefix=".incoming-", dir=folder) as scratch:
             whole = _fetch(s3, artifact, recipe, Path(scratch))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from artifacts.serve.wheelhouse import WHEELS
 from provisioning.aws.blocks import Blocks
+from provisioning.concurrency import side_by_side
 from provisioning.errors import WheelsMissing
 from provisioning.progress import Progress
-from provisioning.uploading import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +53,7 @@ def _is_there(calls: HostCalls, lock: Wheelhouse) -> bool:
 
 def _missing(calls: HostCalls, lock: Wheelhouse) -> tuple[Wheel, ...]:
     """Return the wheels that are not in the bucket with their size; hosts hash what they fetch."""
-    there = calls.aws.s3.sizes(calls.deployment.bucket, WHEELS)
+    there = {each.key: each.size for each in calls.aws.s3.listed(calls.deployment.bucket, WHEELS)}
     return tuple(wheel for wheel in lock.wheels if there.get(wheel.key) != wheel.size)
 
 

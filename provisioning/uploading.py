@@ -13,13 +13,15 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 from artifacts.errors import ArtifactRefused
-from artifacts.recipe import Piece, Recipe
+from artifacts.recipe import BASE_SUFFIX, PIECES, Piece, Recipe, packed
 from provisioning.aws.blocks import Blocks
+from provisioning.committing import commit, write
+from provisioning.concurrency import side_by_side
 from provisioning.cutting import cut
 from provisioning.errors import AwsError
 from provisioning.progress import Progress
@@ -29,16 +31,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-    from provisioning.aws.s3 import S3, ObjectRecord
+    from provisioning.aws.s3 import S3, ListedObject, ObjectRecord
     from provisioning.cutting import Cutting, Extent
     from provisioning.waiting import Clock
-
-Item = TypeVar("Item")
-Done = TypeVar("Done")
-
-# Connections at once. S3 gives one connection 85 to 90 MB/s.
-CONNECTIONS = 8
-PIECES = "artifacts/pieces/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +41,7 @@ class Stored:
     """An archive in the bucket: its recipe, and what had to be sent for it."""
 
     key: str
-    sha256: str  # of the recipe
+    sha256: str  # of the recipe's document
     objects: int
     bytes: int
 
@@ -98,21 +93,20 @@ def store(upload: Upload, path: Path, *, resend: bool = False) -> Stored:
         sending = _Sending(upload, look, stream.fileno(), path.stat().st_size)
         ahead = sending.hash_until_known(cutting.pieces)
         rest = side_by_side(cutting.pieces[len(ahead) :], sending.take)
-        body = _recipe(upload, cutting, [*ahead, *rest]).encode()
-        stored = look.result().stored
-        noted = {} if stored is None else stored.metadata
+        document = _recipe(upload, cutting, [*ahead, *rest]).document()
+        there = look.result()
+        noted = {} if there.stored is None else there.stored.metadata
         news = _put_companions(upload, noted)
         # A recipe that somebody put over ours lacks our note, and is replaced; hosts check every byte.
-        if stored is not None and (stored.size, noted.get("sha256")) == (len(body), _sha256(body)):
+        if noted.get("sha256") == _sha256(document):
             upload.say(f"{upload.key} is in the bucket already")
-            if news:
-                _commit(upload, body, {**noted, **news}, replace=True)
-            return _stored(upload, body, objects=1 if news else 0, sent=len(body) if news else 0)
+            sent = write(upload, packed(document), {**noted, **news}, replace=True) if news else 0
+            return _stored(upload, document, objects=1 if news else 0, sent=sent)
         sending.finish()
-    note = {"sha256": _sha256(body)} | {each.name: each.sha256 for each in upload.companions}
-    _commit(upload, body, note, replace=stored is not None or resend)
+    replace = there.stored is not None or resend
+    objects, sent = commit(upload, document, there.recipes, sending.sent, replace=replace)
     sending.tell_end()
-    return _stored(upload, body, objects=sending.objects + 1, sent=sending.sent + len(body))
+    return _stored(upload, document, objects=sending.objects + objects, sent=sending.sent + sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +115,7 @@ class _Look:
 
     stored: ObjectRecord | None  # at the recipe's key
     there: dict[str, int] | None  # bytes of each piece by key; None: not asked, the recipe's may all be there
+    recipes: tuple[ListedObject, ...] = ()  # beside the pieces
 
 
 def _look(upload: Upload, *, resend: bool) -> _Look:
@@ -128,11 +123,19 @@ def _look(upload: Upload, *, resend: bool) -> _Look:
     if resend:
         return _Look(None, {})
     stored = upload.account.s3.head_object(upload.bucket, upload.key)
-    return _Look(stored, _pieces_there(upload) if stored is None else None)
+    if stored is not None:
+        return _Look(stored, None)
+    listed = _listed(upload)
+    recipes = tuple(each for each in listed if each.key.endswith(BASE_SUFFIX))
+    return _Look(None, _sizes(listed), recipes)
 
 
-def _pieces_there(upload: Upload) -> dict[str, int]:
-    return upload.account.s3.sizes(upload.bucket, upload.prefix)
+def _listed(upload: Upload) -> tuple[ListedObject, ...]:
+    return upload.account.s3.listed(upload.bucket, upload.prefix)
+
+
+def _sizes(objects: Sequence[ListedObject]) -> dict[str, int]:
+    return {each.key: each.size for each in objects}
 
 
 def _put_companions(upload: Upload, noted: Mapping[str, str]) -> dict[str, str]:
@@ -143,16 +146,8 @@ def _put_companions(upload: Upload, noted: Mapping[str, str]) -> dict[str, str]:
     return {each.name: each.sha256 for each in missing}
 
 
-def _commit(upload: Upload, body: bytes, note: Mapping[str, str], *, replace: bool) -> None:
-    """Write the recipe; one that another upload of the same archive has just written is the same.
-
-    Its note may name other companions, or none: then the next upload looks for ours and notes them.
-    """
-    upload.account.s3.put_noted(upload.bucket, upload.key, body, note, only_if_absent=not replace)
-
-
-def _stored(upload: Upload, body: bytes, *, objects: int, sent: int) -> Stored:
-    return Stored(key=upload.key, sha256=_sha256(body), objects=objects, bytes=sent)
+def _stored(upload: Upload, document: bytes, *, objects: int, sent: int) -> Stored:
+    return Stored(key=upload.key, sha256=_sha256(document), objects=objects, bytes=sent)
 
 
 def _sha256(data: bytes | bytearray) -> str:
@@ -168,20 +163,6 @@ def _recipe(upload: Upload, cutting: Cutting, pieces: Sequence[Piece]) -> Recipe
         large=tuple(pieces[small:]),
         layout=cutting.layout,
     )
-
-
-def side_by_side(items: Sequence[Item], work: Callable[[Item], Done]) -> list[Done]:
-    """Do the work for each, `CONNECTIONS` at once; the first failure, or an interruption, drops the rest."""
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        futures = [pool.submit(work, item) for item in items]
-        try:
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return [future.result() for future in futures]
 
 
 @dataclass(slots=True)
@@ -226,7 +207,7 @@ class _Sending:
     def finish(self) -> None:
         """Send what was put off."""
         there = self.look.result().there
-        known = _pieces_there(self.upload) if there is None else there
+        known = _sizes(_listed(self.upload)) if there is None else there
         side_by_side(self._later, lambda each: self._offer(*each, known))
 
     def _put_off(self, extents: Sequence[Extent]) -> Piece:

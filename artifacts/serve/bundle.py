@@ -21,6 +21,7 @@ _MODULES = (
     "archive.py",
     "axes.py",
     "canonical.py",
+    "delta.py",
     "errors.py",
     "manifest.py",
     "recipe.py",

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from artifacts import canonical
 from artifacts.archive import MANIFEST_NAME, open_verified
-from artifacts.errors import ArtifactRefused
+from artifacts.errors import ArtifactRefused, ServeFailed
 from artifacts.manifest import Manifest
-from artifacts.recipe import Recipe, assemble
+from artifacts.recipe import Recipe, assemble, unpacked
 from artifacts.serve.client import Client
 from artifacts.serve.current import Current, read_current
 from artifacts.serve.draining import Drain
@@ -115,9 +116,8 @@ def _bring(host: Host, request: InstallRequest) -> Manifest:
 def _fetch(host: Host, request: InstallRequest, archive: Path) -> None:
     """Put the archive together from its pieces, each of them as the recipe says, the recipe as asked."""
     host.progress(f"fetching {request.artifact_key}")
-    written, pieces = archive.with_name("recipe"), archive.with_name("pieces")
-    host.storage.fetch_verified(request.artifact_key, written, request.artifact_sha256)
-    recipe = Recipe.decode(written.read_bytes())
+    pieces = archive.with_name("pieces")
+    recipe = _recipe(host.storage, request, archive.with_name("recipe"))
     if recipe.size != request.artifact_bytes:
         raise ArtifactRefused("The artifact does not have the size that was shipped.")
     pieces.mkdir()
@@ -125,6 +125,26 @@ def _fetch(host: Host, request: InstallRequest, archive: Path) -> None:
     host.storage.fetch_all(recipe.prefix, recipe.pieces, pieces)
     assemble(recipe, pieces, archive)
     shutil.rmtree(pieces)  # before the archive is unpacked: a disk need not hold it three times
+
+
+def _recipe(storage: Storage, request: InstallRequest, path: Path) -> Recipe:
+    """Fetch the recipe that the request names by its document's SHA-256, and what it is a delta of."""
+
+    def get(key: str) -> bytes:
+        storage.fetch(key, path)
+        return path.read_bytes()
+
+    try:
+        document = unpacked(get(request.artifact_key), get)
+    except ArtifactRefused as error:  # it was shipped whole, so the bucket's copy is at fault
+        raise ServeFailed(error.message, error.hint) from error
+    got = canonical.sha256(document)
+    if got != request.artifact_sha256:
+        raise ServeFailed(
+            f"{request.artifact_key} has SHA-256 {got[:12]}…, not {request.artifact_sha256[:12]}….",
+            "Ship it again with --resend.",
+        )
+    return Recipe.parse(document)
 
 
 def _refuse_stand_in(manifest: Manifest, *, emulated: bool) -> None:

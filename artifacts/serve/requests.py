@@ -70,7 +70,7 @@ class InstallRequest(Request):
     operation: ClassVar[Operation] = Operation.INSTALL
     artifact_key: str  # of the recipe that the archive is put together by
     artifact_bytes: int  # of the archive
-    artifact_sha256: str  # of the recipe, which names every piece of the archive by its own
+    artifact_sha256: str  # of the recipe's document, which names every piece of the archive by its own
     manifest_digest: str
     accelerator: str
     signer: PublicKey | None = None  # who must have signed it; it comes by the request, not beside the model

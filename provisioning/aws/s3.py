@@ -16,6 +16,7 @@ from provisioning.errors import AwsError, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from mypy_boto3_s3 import S3Client
@@ -34,6 +35,15 @@ class ObjectRecord:
     key: str
     size: int
     metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedObject:
+    """An object's size in bytes and when it was last written."""
+
+    key: str
+    size: int
+    modified: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,10 +112,14 @@ class S3:
         return tuple(item["Key"] for page in pages for item in page.get("Contents", []))
 
     @translated("s3:ListObjectsV2")
-    def sizes(self, bucket: str, prefix: str) -> dict[str, int]:
-        """Return the bytes of each object whose key begins with the prefix, a request per 1,000 of them."""
+    def listed(self, bucket: str, prefix: str) -> tuple[ListedObject, ...]:
+        """Return the objects whose keys begin with the prefix, a request per 1,000 of them."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        return {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", [])}
+        return tuple(
+            ListedObject(key=item["Key"], size=item["Size"], modified=item["LastModified"])
+            for page in pages
+            for item in page.get("Contents", [])
+        )
 
     @translated("s3:PutObject")
     def put_blocks(self, bucket: str, key: str, body: Blocks, sha256: bytes) -> None:

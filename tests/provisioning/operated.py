@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from provisioning.aws.s3 import S3, ObjectRecord
+from provisioning.aws.s3 import S3, ListedObject, ObjectRecord
 from provisioning.deployment import Deployment
 from provisioning.errors import AwsError, NotFound
 from provisioning.operations import HostCalls
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from provisioning.aws.blocks import Blocks
 
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 TAGS = {"amazonei:deployment": "demo", "amazonei:accelerator": "c7i.xlarge"}
 
 
@@ -53,9 +55,13 @@ class Bucket(S3):
         self.requests.append(("LIST", prefix, 0))
         return tuple(sorted(key for key in self.objects if key.startswith(prefix)))
 
-    def sizes(self, bucket: str, prefix: str) -> dict[str, int]:
+    def listed(self, bucket: str, prefix: str) -> tuple[ListedObject, ...]:
         self.requests.append(("LIST", prefix, 0))
-        return {key: len(body) for key, body in self.objects.items() if key.startswith(prefix)}
+        return tuple(
+            ListedObject(key=key, size=len(body), modified=EPOCH + timedelta(seconds=number))
+            for number, (key, body) in enumerate(self.objects.items())  # in the order they came in
+            if key.startswith(prefix)
+        )
 
     def put_blocks(self, bucket: str, key: str, body: Blocks, sha256: bytes) -> None:
         data = bytes(body.read())

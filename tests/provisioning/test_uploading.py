@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
 import threading
+import zlib
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from artifacts.errors import ArtifactRefused
-from artifacts.recipe import PIECE_BYTES, Recipe
-from provisioning.errors import AwsError
-from provisioning.uploading import CONNECTIONS, Upload, _Sending, store
-from tests.artifacts.test_recipe import noise, upload, zipped
+from artifacts.recipe import PIECE_BYTES, assemble, packed
+from provisioning.concurrency import CONNECTIONS
+from provisioning.errors import AwsError, NotFound
+from provisioning.uploading import Upload, _Sending, store
+from tests.artifacts.test_recipe import fetched, noise, recipe_of, upload, zipped
 from tests.provisioning.declared import StillClock
+from tests.provisioning.heads import changed_bytes
 from tests.provisioning.operated import Bucket
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
     from artifacts.recipe import Piece
     from provisioning.aws.blocks import Blocks
-    from provisioning.aws.s3 import ObjectRecord
+    from provisioning.aws.s3 import ListedObject, ObjectRecord
     from provisioning.cutting import Extent
+    from provisioning.uploading import Stored
 
 LAYERS = 12
 
 
-def program(head: int = 0, *, inserted: bool = False, labels: int = 768) -> bytes:
+def program(head: int = 0, *, inserted: bool = False, labels: int = 768, tuned: int = 0) -> bytes:
     """An archive like a BERT's: a zip of stored tensors in the archive; `head` seeds the last two."""
     tensors = {
-        f"data/{layer}.{part}": noise(size, 10 * layer + index)
+        f"data/{layer}.{part}": noise(size, 10 * layer + index + 5000 * tuned)
         for layer in range(LAYERS)
         for index, (part, size) in enumerate({"weight": 300_000, "bias": 3_000, "norm": 3_000}.items())
     }
@@ -43,9 +51,26 @@ def program(head: int = 0, *, inserted: bool = False, labels: int = 768) -> byte
     return zipped({"manifest.json": b"{}" + bytes([head]), "program.pt": zipped(tensors)})
 
 
+def tensors_file(tensors: Mapping[str, bytes]) -> bytes:
+    """A safetensors file of bytes."""
+    arrays = {name: np.frombuffer(data, np.uint8) for name, data in tensors.items()}
+    return save(arrays)
+
+
 def write(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     return path
+
+
+def rebuilt(bucket: Bucket, key: str, folder: Path) -> bytes:
+    """What a host makes of the recipe and its pieces."""
+    folder = Path(tempfile.mkdtemp(dir=folder))
+    assemble(fetched(bucket, folder / "pieces", key), folder / "pieces", folder / "whole")
+    return (folder / "whole").read_bytes()
+
+
+def pieces_of(bucket: Bucket) -> set[str]:
+    return {key for key in bucket.objects if "/pieces/" in key and not key.endswith(".recipe")}
 
 
 def sent(bucket: Bucket) -> int:
@@ -71,26 +96,116 @@ def test_an_unchanged_artifact_costs_one_request_and_no_data(tmp_path: Path) -> 
     assert (again.sha256, again.objects, again.bytes) == (first.sha256, 0, 0)
 
 
-def test_a_new_head_sends_little_more_than_its_own_bytes(tmp_path: Path) -> None:
-    bucket = Bucket()
-    store(upload(bucket), write(tmp_path / "a.aei", program(head=1)))
+def new_head(bucket: Bucket, folder: Path, labels: int) -> tuple[Stored, list[int]]:
+    """Ship a second head after a first one; return what was stored, and the sizes of the pieces sent."""
+    store(upload(bucket), write(folder / "a.aei", program(head=1, labels=labels)))
     bucket.requests.clear()
-    store(upload(bucket, "artifacts/models/e.recipe"), write(tmp_path / "b.aei", program(head=2)))
-    assert sent(bucket) <= 1.05 * 768 * 769 * 4
-    assert Counter(verb for verb, _, _ in bucket.requests if verb != "PUT") == {"HEAD": 1, "LIST": 1}
+    second = write(folder / "b.aei", program(head=2, labels=labels))
+    stored = store(upload(bucket, "artifacts/models/e.recipe"), second)
+    assert rebuilt(bucket, "artifacts/models/e.recipe", folder) == second.read_bytes()
+    return stored, [size for _, key, size in bucket.requests if key in pieces_of(bucket)]
+
+
+@pytest.mark.parametrize("labels", [1, 2, 16, 768])
+def test_a_new_head_sends_little_more_than_its_own_bytes(labels: int, tmp_path: Path) -> None:
+    stored, _ = new_head(Bucket(), tmp_path, labels)
+    changed = changed_bytes((tmp_path / "a.aei").read_bytes(), (tmp_path / "b.aei").read_bytes())
+    assert labels * 769 * 4 < changed < labels * 769 * 4 + 50, "the head, one byte, and checksums of them"
+    assert stored.bytes <= 1.05 * changed
 
 
 def test_a_head_of_two_labels_takes_no_neighbour_along(tmp_path: Path) -> None:
     bucket = Bucket()
-    store(upload(bucket), write(tmp_path / "a.aei", program(head=1, labels=2)))
+    _, pieces = new_head(bucket, tmp_path, labels=2)
+    assert pieces == [2 * 768 * 4]  # the weight; the recipe tells the bias and the manifest
+    verbs = Counter(verb for verb, _, _ in bucket.requests)
+    assert verbs == {"HEAD": 1, "LIST": 1, "GET": 1, "PUT": 2}
+
+
+def test_a_directory_of_many_members_costs_no_more_than_its_checksums(tmp_path: Path) -> None:
+    def version(head: int) -> bytes:
+        tensors = {f"data/{'encoder.' * 5}{number}": noise(100, number) for number in range(1500)}
+        return zipped({"program.pt": zipped({**tensors, "data/head": noise(2 * 768 * 4, head)})})
+
+    bucket = Bucket()
+    store(upload(bucket), write(tmp_path / "a.aei", version(5001)))
+    stored = store(upload(bucket, "artifacts/models/e.recipe"), write(tmp_path / "b.aei", version(5002)))
+    assert stored.bytes <= 1.05 * 2 * 768 * 4
+
+
+def test_where_much_is_sent_the_recipe_stands_for_itself(tmp_path: Path) -> None:
+    """A delta costs each host another fetch, which a hundredth of the bytes is not worth."""
+    bucket = Bucket()
+    new_head(bucket, tmp_path, labels=2048)
+    recipe, base = bucket.requests[-1], bucket.requests[-2]
+    assert recipe[1] == "artifacts/models/e.recipe"
+    assert bucket.objects[recipe[1]] == bucket.objects[base[1]]
+    assert base[1].endswith(".recipe")
+    assert not [verb for verb, _, _ in bucket.requests if verb == "GET"]
+
+
+def test_a_recipe_is_a_delta_of_the_newest_that_it_is_most_like(tmp_path: Path) -> None:
+    """After a fine-tuning of everything, the heads that follow are told by what differs from it."""
+    bucket = Bucket()
+    versions = [program(labels=2), program(tuned=1, labels=2), program(tuned=2, labels=2), noise(100_000)]
+    for number, data in enumerate(versions):
+        store(upload(bucket, f"artifacts/models/{number}.recipe"), write(tmp_path / "a.aei", data))
     bucket.requests.clear()
-    stored = store(
-        upload(bucket, "artifacts/models/e.recipe"), write(tmp_path / "b.aei", program(head=2, labels=2))
-    )
-    pieces = sorted(size for verb, key, size in bucket.requests if verb == "PUT" and "/pieces/" in key)
-    assert pieces[-1] == 2 * 768 * 4
-    assert sum(pieces) == 2 * 769 * 4 + 3  # the weight, the bias, the manifest
-    assert stored.bytes < sum(pieces) + 4_000
+    path = write(tmp_path / "b.aei", program(head=2, tuned=1, labels=2))
+    stored = store(upload(bucket, "artifacts/models/e.recipe"), path)
+    assert stored.bytes <= 1.05 * 2 * 769 * 4
+    assert [verb for verb, _, _ in bucket.requests].count("GET") == 3
+    assert rebuilt(bucket, "artifacts/models/e.recipe", tmp_path) == path.read_bytes()
+
+
+def test_no_more_than_the_newest_four_are_asked_for(tmp_path: Path) -> None:
+    bucket = Bucket()
+    for number in range(6):
+        data = program(tuned=number, labels=2)
+        store(upload(bucket, f"artifacts/models/{number}.recipe"), write(tmp_path / "a.aei", data))
+    bases = [key for key in bucket.objects if key.endswith(".recipe") and "/pieces/" in key]
+    bucket.requests.clear()
+    store(upload(bucket, "artifacts/models/e.recipe"), write(tmp_path / "b.aei", program(head=2, labels=2)))
+    assert {key for verb, key, _ in bucket.requests if verb == "GET"} == set(bases[2:])
+
+
+@pytest.mark.parametrize("way", ["gone", "no recipe", "another recipe", "too large"])
+def test_a_base_that_is_of_no_use_is_not_built_upon(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = Bucket()
+    store(upload(bucket), write(tmp_path / "a.aei", program(head=1, labels=2)))
+    base = next(key for key in bucket.objects if key.endswith(".recipe") and "/pieces/" in key)
+    if way == "gone":
+
+        def get_object(name: str, key: str) -> bytes:
+            raise NotFound(f"no {key}")
+
+        monkeypatch.setattr(bucket, "get_object", get_object)
+    elif way == "too large":
+        monkeypatch.setattr("provisioning.committing.MOST_DELTA_BYTES", 100)
+    else:
+        whole = zlib.decompress(bucket.objects[base])
+        bucket.objects[base] = (
+            bytes(len(bucket.objects[base])) if way == "no recipe" else packed(whole + b"x")
+        )
+    path = write(tmp_path / "b.aei", program(head=2, labels=2))
+    store(upload(bucket, "artifacts/models/e.recipe"), path)
+    monkeypatch.undo()
+    del bucket.objects[base]
+    assert rebuilt(bucket, "artifacts/models/e.recipe", tmp_path) == path.read_bytes()
+
+
+def test_an_unchanged_artifact_whose_recipe_is_a_delta_costs_one_request(tmp_path: Path) -> None:
+    bucket = Bucket()
+    first, _ = new_head(bucket, tmp_path, labels=2)
+    bucket.requests.clear()
+    again = store(upload(bucket, first.key), tmp_path / "b.aei")
+    assert bucket.requests == [("HEAD", first.key, 0)]
+    assert (again.sha256, again.objects, again.bytes) == (first.sha256, 0, 0)
+    whole = store(upload(bucket, first.key), tmp_path / "b.aei", resend=True)
+    assert whole.sha256 == first.sha256
+    assert bucket.objects[first.key] == packed(recipe_of(bucket, first.key).document())
 
 
 def test_members_of_other_folders_do_not_travel_along(tmp_path: Path) -> None:
@@ -98,13 +213,30 @@ def test_members_of_other_folders_do_not_travel_along(tmp_path: Path) -> None:
 
     def named(content: bytes) -> bytes:
         tensors = {f"archive/data/{number}": noise(3_000, number) for number in range(3)}
-        return zipped({"program.pt": zipped({**tensors, "archive/.data/serialization_id": content})})
+        return zipped({"program.pt": zipped({**tensors, "archive/code/net.py": content})})
 
     bucket = Bucket()
-    store(upload(bucket), write(tmp_path / "a.aei", named(b"1" * 40)))
+    store(upload(bucket), write(tmp_path / "a.aei", named(b"1" * 400)))
     bucket.requests.clear()
-    store(upload(bucket, "artifacts/models/e.recipe"), write(tmp_path / "b.aei", named(b"2" * 40)))
-    assert [size for verb, key, size in bucket.requests if verb == "PUT" and "/pieces/" in key] == [40]
+    store(upload(bucket, "artifacts/models/e.recipe"), write(tmp_path / "b.aei", named(b"2" * 400)))
+    assert [size for _, key, size in bucket.requests if key in pieces_of(bucket)] == [400]
+
+
+def test_a_digit_of_the_manifest_and_the_answers_to_a_large_input_cost_themselves(tmp_path: Path) -> None:
+    """The golden requests hold the input too, which is the same for each version."""
+
+    def version(number: int) -> bytes:
+        golden = {"image": noise(600_000), "scores": noise(40, number)}
+        manifest = b'{"digest":"' + hashlib.sha256(bytes([number])).hexdigest().encode() + noise(2000) + b'"}'
+        return zipped({"manifest.json": manifest, "golden.safetensors": tensors_file(golden)})
+
+    bucket = Bucket()
+    store(upload(bucket), write(tmp_path / "a.aei", version(1)))
+    bucket.requests.clear()
+    path = write(tmp_path / "b.aei", version(2))
+    stored = store(upload(bucket, "artifacts/models/e.recipe"), path)
+    assert stored.bytes < 64 + 40 + 250
+    assert rebuilt(bucket, "artifacts/models/e.recipe", tmp_path) == path.read_bytes()
 
 
 def test_a_tensor_that_is_put_in_shifts_nothing_but_its_neighbours(tmp_path: Path) -> None:
@@ -129,7 +261,7 @@ def test_models_of_another_name_share_nothing_so_that_a_listing_stays_short(tmp_
     store(upload(bucket, "artifacts/models/e.recipe", scope="my net/2"), path)
     prefixes = {key.rpartition("/")[0] for key in bucket.objects if "/pieces/" in key}
     assert prefixes == {"artifacts/pieces/net", "artifacts/pieces/my-net-2"}
-    assert Recipe.decode(bucket.objects["artifacts/models/e.recipe"]).prefix == "artifacts/pieces/my-net-2/"
+    assert recipe_of(bucket, "artifacts/models/e.recipe").prefix == "artifacts/pieces/my-net-2/"
 
 
 class Failing(Bucket):
@@ -178,9 +310,9 @@ def test_a_piece_that_was_cut_off_is_sent_again_and_everything_where_that_is_ask
 
 def test_another_upload_that_commits_first_is_no_error(tmp_path: Path) -> None:
     class Raced(Bucket):
-        def sizes(self, bucket: str, prefix: str) -> dict[str, int]:
+        def listed(self, bucket: str, prefix: str) -> tuple[ListedObject, ...]:
             self.objects["artifacts/models/d.recipe"] = b"the other's, and the same"
-            return super().sizes(bucket, prefix)
+            return super().listed(bucket, prefix)
 
     bucket = Raced()
     store(upload(bucket), write(tmp_path / "a.aei", program()))
@@ -221,7 +353,7 @@ def test_as_many_pieces_travel_at_once_as_there_are_connections_and_no_more(tmp_
 
     members = {f"data/{number}": noise(70_000, number) for number in range(3 * CONNECTIONS)}
     path = write(tmp_path / "a.aei", zipped(members))
-    assert store(upload(Watched()), path).objects == 3 * CONNECTIONS + 1
+    assert store(upload(Watched()), path).objects == 3 * CONNECTIONS + 2
     assert most[0] == CONNECTIONS
 
 
@@ -235,9 +367,9 @@ def test_pieces_are_hashed_while_it_is_asked_what_is_there(tmp_path: Path) -> No
             return super().head_object(bucket, key)
 
     class Noting(Late):
-        def sizes(self, bucket: str, prefix: str) -> dict[str, int]:
+        def listed(self, bucket: str, prefix: str) -> tuple[ListedObject, ...]:
             assert [verb for verb, _, _ in self.requests] == ["HEAD"], "nothing is sent before it is known"
-            return super().sizes(bucket, prefix)
+            return super().listed(bucket, prefix)
 
     bucket = Noting()
     path = write(tmp_path / "a.aei", zipped({f"data/{n}": noise(70_000, n) for n in range(bundles)}))
@@ -256,7 +388,7 @@ def test_pieces_are_hashed_while_it_is_asked_what_is_there(tmp_path: Path) -> No
         patched.setattr(_Sending, "_named", watched)
         stored = store(plan, path)
     assert len(seen) == bundles, "each is hashed once"
-    assert stored.objects == bundles + 1
+    assert stored.objects == bundles + 2
     assert store(plan, path).objects == 0
 
 

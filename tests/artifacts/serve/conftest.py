@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from artifacts.serve.requests import AnyRequest
+    from provisioning.uploading import Stored
 
 _AWS = """\
 #!{python} -S
@@ -118,17 +120,9 @@ class Machine:
             steps=done.stderr,
         )
 
-    def install(self, artifact: Path, digest: str, **change: Any) -> Response:
-        bucket, key = Bucket(), f"artifacts/models/{digest}.recipe"
-        upload = Upload(
-            account=Account(bucket),
-            bucket="bucket",
-            key=key,
-            scope="model",
-            clock=StillClock(),
-            say=lambda _: None,
-        )
-        stored = store(upload, artifact)
+    def install(self, artifact: Path, digest: str, bucket: Bucket | None = None, **change: Any) -> Response:
+        bucket = bucket or Bucket()
+        stored = put(bucket, artifact, digest)
         for name, body in bucket.objects.items():
             self.store(name, body)
         fields: dict[str, Any] = {
@@ -152,6 +146,33 @@ class Machine:
                 except (FileNotFoundError, ProcessLookupError):
                     continue
         return found
+
+
+def put(bucket: Bucket, artifact: Path, digest: str) -> Stored:
+    """Upload an artifact as one of the model's versions."""
+    upload = Upload(
+        account=Account(bucket),
+        bucket="bucket",
+        key=f"artifacts/models/{digest}.recipe",
+        scope="model",
+        clock=StillClock(),
+        say=lambda _: None,
+    )
+    return store(upload, artifact)
+
+
+def put_alike(bucket: Bucket, artifact: Path, folder: Path) -> None:
+    """Upload what differs from an artifact in a byte, so that the artifact's recipe becomes a delta."""
+    data = artifact.read_bytes()
+    alike = folder / "alike.aei"
+    alike.write_bytes(data[:-40] + bytes([data[-40] ^ 1]) + data[-39:])
+    put(bucket, alike, "0" * 64)
+
+
+def is_delta(bucket: Bucket, digest: str) -> bool:
+    """Return whether an artifact's recipe is told by what differs from another."""
+    recipe = bucket.objects[f"artifacts/models/{digest}.recipe"]
+    return zlib.decompress(recipe).startswith(b"amazonei-delta/")
 
 
 @pytest.fixture(scope="session")

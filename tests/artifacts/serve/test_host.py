@@ -6,7 +6,7 @@ import os
 import signal
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -214,7 +214,7 @@ def test_a_version_with_a_wrong_answer_leaves_the_old_one_serving(
     ],
 )
 def test_what_is_not_the_promised_artifact_is_never_started(
-    change: dict[str, object], code: int, new_machine: NewMachine, two_layers: CompileResult
+    change: dict[str, Any], code: int, new_machine: NewMachine, two_layers: CompileResult
 ) -> None:
     machine = new_machine()
     response = machine.install(two_layers.artifact, two_layers.digest, **change)

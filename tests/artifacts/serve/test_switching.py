@@ -17,7 +17,9 @@ from artifacts.serve.draining import Drain
 from artifacts.serve.processes import members
 from artifacts.serve.requests import InvokeRequest, LogsRequest, RollbackRequest, StatusRequest
 from artifacts.serve.routes import MAX_REQUEST_BYTES
+from tests.artifacts.serve.conftest import is_delta, put_alike
 from tests.artifacts.serve.open_loop import OpenLoop, following
+from tests.provisioning.operated import Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,14 +49,16 @@ def serving(machine: Machine, name: str) -> dict[str, object]:
 
 
 def test_no_request_fails_while_versions_are_switched_and_rolled_back(
-    new_machine: NewMachine, two_layers: CompileResult, two_layers_retrained: CompileResult
+    new_machine: NewMachine, two_layers: CompileResult, two_layers_retrained: CompileResult, tmp_path: Path
 ) -> None:
     machine = new_machine()
-    machine.install(two_layers.artifact, two_layers.digest)
+    bucket = Bucket()
+    put_alike(bucket, two_layers_retrained.artifact, tmp_path)
+    machine.install(two_layers.artifact, two_layers.digest, bucket)
     old = answer(machine, "old")
     client = OpenLoop(following(machine.home, json.dumps(X).encode()))
     with client.sending():
-        shipped = machine.install(two_layers_retrained.artifact, two_layers_retrained.digest)
+        shipped = machine.install(two_layers_retrained.artifact, two_layers_retrained.digest, bucket)
         with pytest.raises(ConnectionRefusedError):  # the old server, which has answered and ended
             http.client.HTTPConnection(machine.address, 8080, timeout=10).connect()
         new = answer(machine, "new")
@@ -62,6 +66,7 @@ def test_no_request_fails_while_versions_are_switched_and_rolled_back(
         after = answer(machine, "after")
     assert (shipped.code, back.code) == (0, 0), shipped.steps + back.steps
     assert shipped.document["port"] == 8081
+    assert is_delta(bucket, two_layers_retrained.digest), "the second version came as what differs"
     kept = {path.name for path in (machine.home / "versions").iterdir()}
     assert kept == {two_layers.digest, two_layers_retrained.digest}
     assert client.failures == []

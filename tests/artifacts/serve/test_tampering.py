@@ -1,4 +1,4 @@
-"""Eighteen ways to put something else on a host than what was meant; none of them is ever opened."""
+"""Twenty-one ways to put something else on a host than what was meant; none of them is ever opened."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import shutil
 import stat
 import zipfile
+import zlib
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,10 +15,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from artifacts import archive
+from artifacts.recipe import packed
 from artifacts.serve.requests import StatusRequest
 from provisioning.signing import sign
 from tests.artifacts.keys import Pair, make_pair
-from tests.artifacts.serve.conftest import Machine
+from tests.artifacts.serve.conftest import Machine, is_delta, put_alike
+from tests.provisioning.operated import Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,9 +37,11 @@ class Intercepted(Machine):
 
     prefix: str
     alter: Callable[[bytes], bytes]
+    suffix: str = ""
 
     def store(self, key: str, data: bytes) -> None:
-        super().store(key, self.alter(data) if key.startswith(self.prefix) else data)
+        theirs = key.startswith(self.prefix) and key.endswith(self.suffix)
+        super().store(key, self.alter(data) if theirs else data)
 
 
 def rezipped(change: Callable[[Entries], Entries]) -> Callable[[bytes], bytes]:
@@ -121,6 +126,38 @@ def test_what_was_changed_on_the_way_is_refused_before_it_is_opened(
     response = machine.install(two_layers.artifact, two_layers.digest)
     assert response.code == 5, response.document
     assert response.document["ok"] is False
+    assert_nothing_was_opened(machine, response.steps)
+
+
+# What becomes of the recipe that a new version's is a delta of; and of the delta.
+OF_A_DELTA: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "base replaced": ("artifacts/pieces/", lambda _data: b"something else"),
+    "another base": ("artifacts/pieces/", lambda data: packed(zlib.decompress(data).replace(b"PK", b"KP"))),
+    "delta of another base": (
+        "artifacts/models/",
+        lambda data: zlib.compress(rebased(zlib.decompress(data))),
+    ),
+}
+
+
+def rebased(document: bytes) -> bytes:
+    head, end, rest = document.partition(b"\n")
+    return head + end + bytes(32) + rest[32:] if head.startswith(b"amazonei-delta/") else document
+
+
+@pytest.mark.parametrize("way", OF_A_DELTA)
+def test_what_a_delta_was_made_of_is_refused_when_it_was_changed(
+    way: str, new_machine: Callable[..., Machine], two_layers: CompileResult, tmp_path: Path
+) -> None:
+    prefix, alter = OF_A_DELTA[way]
+    plain, bucket = new_machine(), Bucket()
+    put_alike(bucket, two_layers.artifact, tmp_path)
+    machine = Intercepted(
+        root=plain.root, address=plain.address, prefix=prefix, alter=alter, suffix=".recipe"
+    )
+    response = machine.install(two_layers.artifact, two_layers.digest, bucket)
+    assert is_delta(bucket, two_layers.digest)
+    assert response.code == 5, response.document
     assert_nothing_was_opened(machine, response.steps)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -12,7 +13,7 @@ from botocore.response import StreamingBody
 from moto import mock_aws
 
 from provisioning.aws.blocks import Blocks
-from provisioning.aws.s3 import CLASSIC, S3, MultipartUpload, ObjectVersion
+from provisioning.aws.s3 import CLASSIC, S3, ListedObject, MultipartUpload, ObjectVersion
 from provisioning.errors import AccessDenied, AwsError, NotFound
 
 if TYPE_CHECKING:
@@ -200,3 +201,16 @@ def test_keys_are_read_over_all_pages(stub: StubService) -> None:
         {**asked, "ContinuationToken": "2"},
     )
     assert S3(client, "us-west-2").keys("b", "results/") == ("results/1", "results/2")
+
+
+def test_objects_are_listed_with_size_and_time(stub: StubService) -> None:
+    client, stubber = stub("s3")
+    when = datetime(2026, 11, 28, tzinfo=UTC)
+    contents = [{"Key": "a/1", "Size": 5, "LastModified": when}]
+    stubber.add_response(
+        "list_objects_v2", {"IsTruncated": False, "Contents": contents}, {"Bucket": "b", "Prefix": "a/"}
+    )
+    stubber.add_response("list_objects_v2", {"IsTruncated": False}, {"Bucket": "b", "Prefix": "c/"})
+    s3 = S3(client, "us-west-2")
+    assert s3.listed("b", "a/") == (ListedObject(key="a/1", size=5, modified=when),)
+    assert s3.listed("b", "c/") == ()
