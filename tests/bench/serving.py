@@ -14,6 +14,7 @@ import platform
 import re
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -141,6 +142,28 @@ def bare_call(version: Path, directory: Path) -> Callable[[], float]:
     return measure
 
 
+def hop() -> float:
+    """Return how long a byte takes to another process and back, in ms (p50).
+
+    A request goes to the front, to a worker and back, so it takes two of these however little is done for it.
+    They are the machine's: tens of microseconds on a virtual one whose idle cores have to be woken.
+    """
+    echo = "import socket, sys; s = socket.socket(fileno=int(sys.argv[1]))\nwhile b := s.recv(1): s.send(b)"
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, "-S", "-c", echo, str(theirs.fileno())]
+    with ours, subprocess.Popen(command, pass_fds=[theirs.fileno()]) as process:
+        theirs.close()
+        times = []
+        for _ in range(BARE_CALLS):
+            began = time.perf_counter()
+            ours.send(b"x")
+            ours.recv(1)
+            times.append(time.perf_counter() - began)
+        ours.close()
+        process.wait()
+    return statistics.median(times) * 1e3
+
+
 def measure(directory: Path, rounds: int, seconds: float) -> dict[str, list[float]]:
     """Return every figure of every round, by name; rates in requests/s, times in ms."""
     (directory / "post.lua").write_text(_SCRIPT, encoding="ascii")
@@ -164,7 +187,7 @@ def measure(directory: Path, rounds: int, seconds: float) -> dict[str, list[floa
 
 def one_round(bench: Bench, ports: dict[str, int], bare: Callable[[], float]) -> dict[str, float]:
     """Measure each server once."""
-    found = {"bare call": bare()}
+    found = {"bare call": bare(), "to a process and back": hop()}
     for body in ("raw", "json"):
         found[f"ours c=1 {body}"] = bench.load(ports["ours"], body, 1).p50_ms
         found[f"ours c={CONCURRENCY} {body}"] = bench.load(ports["ours"], body, CONCURRENCY).rps
@@ -181,7 +204,7 @@ def one_round(bench: Bench, ports: dict[str, int], bare: Callable[[], float]) ->
 def lines(found: dict[str, list[float]]) -> tuple[list[str], bool]:
     """Return the medians as a person reads them, and whether every promise is kept."""
     medians = {name: statistics.median(values) for name, values in found.items()}
-    text = [f"{name:20} {value:10.3f}  {_unit(name)}" for name, value in medians.items()]
+    text = [f"{name:22} {value:10.3f}  {_unit(name)}" for name, value in medians.items()]
     added = medians["ours c=1 raw"] - medians["bare call"]
     echo = medians["our-echo"] / medians["mosec-echo"]
     device = medians["our-device"] / IDEAL_RPS
@@ -199,8 +222,10 @@ def lines(found: dict[str, list[float]]) -> tuple[list[str], bool]:
 
 def _echoes(medians: dict[str, float]) -> str:
     theirs, ours = (medians[f"{whose}-echo c=1"] for whose in ("mosec", "our"))
+    back = medians["to a process and back"]
     return (
-        f"a request to mosec's own echo takes {theirs:.3f} ms, to ours on its front {ours:.3f} (no promise)"
+        f"a request to mosec's own echo takes {theirs:.3f} ms, to ours on its front {ours:.3f} (no promise);"
+        f" a byte to another process and back, of which each has two, {back:.3f}"
     )
 
 
@@ -217,7 +242,8 @@ def _device(medians: dict[str, float], word: str) -> str:
 
 
 def _unit(name: str) -> str:
-    return "ms (p50)" if "c=1" in name.split() or name == "bare call" else "requests/s"
+    times = ("bare call", "to a process and back")
+    return "ms (p50)" if "c=1" in name.split() or name in times else "requests/s"
 
 
 def main() -> int:
