@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from artifacts import canonical
 from artifacts.errors import ArtifactRefused
 from artifacts.recipe import base_key, delta, packed, unpacked
-from provisioning.concurrency import side_by_side
 from provisioning.errors import NotFound
+from provisioning.transfers import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from artifacts.archive import archive_name, open_verified
 from artifacts.recipe import Recipe, assemble, unpacked
-from provisioning.concurrency import side_by_side
+from provisioning.transfers import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from artifacts.serve.wheelhouse import WHEELS
 from provisioning.aws.blocks import Blocks
-from provisioning.concurrency import side_by_side
 from provisioning.errors import WheelsMissing
 from provisioning.progress import Progress
+from provisioning.transfers import go_on, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,11 +61,15 @@ def _send(calls: HostCalls, folder: Path, wheels: Sequence[Wheel]) -> None:
     """Send wheels, several at once; S3 checks each against the digest that its key is made of."""
     progress = Progress(sum(wheel.size for wheel in wheels), calls.clock, calls.say)
 
+    def told(count: int) -> None:
+        go_on()
+        progress.add(count)
+
     def send(wheel: Wheel) -> None:
         path = folder / wheel.filename
         digest = _refuse_changed(path, wheel)
         with path.open("rb") as stream:
-            body = Blocks(stream.fileno(), [(0, wheel.size)], progress.add)
+            body = Blocks(stream.fileno(), [(0, wheel.size)], told)
             calls.aws.s3.put_blocks(calls.deployment.bucket, wheel.key, body, digest)
 
     side_by_side(wheels, send)

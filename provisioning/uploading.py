@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,10 +20,10 @@ from artifacts.errors import ArtifactRefused
 from artifacts.recipe import BASE_SUFFIX, PIECES, Piece, Recipe, packed
 from provisioning.aws.blocks import Blocks
 from provisioning.committing import commit, write
-from provisioning.concurrency import side_by_side
 from provisioning.cutting import cut
 from provisioning.errors import AwsError
 from provisioning.progress import Progress
+from provisioning.transfers import go_on, side_by_side, threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -87,7 +86,7 @@ def store(upload: Upload, path: Path, *, resend: bool = False) -> Stored:
     With `resend`, everything is sent, whatever the bucket says it has. An unchanged archive whose companions
     are noted costs a request.
     """
-    with ThreadPoolExecutor(1) as aside, path.open("rb") as stream:
+    with path.open("rb") as stream, threads(1) as aside:
         cutting = cut(path)
         look = aside.submit(_look, upload, resend=resend)
         sending = _Sending(upload, look, stream.fileno(), path.stat().st_size)
@@ -217,7 +216,7 @@ class _Sending:
         return piece
 
     def _named(self, extents: Sequence[Extent]) -> Piece:
-        digest, blocks = hashlib.sha256(), Blocks(self.file, extents)
+        digest, blocks = hashlib.sha256(), Blocks(self.file, extents, go_on)
         for block in blocks:
             digest.update(block)
         return Piece(digest.hexdigest(), len(blocks))
@@ -229,7 +228,7 @@ class _Sending:
             wanted = piece.sha256 not in self._claimed and there.get(key) != piece.size
             self._claimed.add(piece.sha256)
         if wanted:
-            self._send(piece, key, Blocks(self.file, extents))
+            self._send(piece, key, Blocks(self.file, extents, go_on))
         with self._lock:
             self.objects += wanted
             self.sent += piece.size if wanted else 0

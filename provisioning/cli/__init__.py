@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
+from typing import NoReturn
 
 
 def main() -> None:
@@ -10,7 +13,7 @@ def main() -> None:
     from provisioning.cli.boundary import run
     from provisioning.cli.program import program
 
-    sys.exit(run(program, sys.argv[1:], prog_name="amazonei"))
+    leave(run(program, sys.argv[1:], prog_name="amazonei"))
 
 
 def main_setup() -> None:
@@ -18,4 +21,15 @@ def main_setup() -> None:
     from provisioning.cli.boundary import run
     from provisioning.cli.provision import setup
 
-    sys.exit(run(setup, sys.argv[1:], prog_name="amazonei-setup"))
+    leave(run(setup, sys.argv[1:], prog_name="amazonei-setup"))
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with this code; an interrupted one does not wait for requests of other threads."""
+    from provisioning.errors import Interrupted
+
+    if code == Interrupted.exit_code and any(not thread.daemon for thread in threading.enumerate()[1:]):
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from artifacts.recipe import PIECE_BYTES
 from provisioning.aws.blocks import BLOCK_BYTES
-from provisioning.concurrency import CONNECTIONS
+from provisioning.transfers import CONNECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

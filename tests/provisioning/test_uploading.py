@@ -17,8 +17,8 @@ from safetensors.numpy import save
 
 from artifacts.errors import ArtifactRefused
 from artifacts.recipe import PIECE_BYTES, assemble, packed
-from provisioning.concurrency import CONNECTIONS
 from provisioning.errors import AwsError, NotFound
+from provisioning.transfers import CONNECTIONS
 from provisioning.uploading import Upload, _Sending, store
 from tests.artifacts.test_recipe import fetched, noise, recipe_of, upload, zipped
 from tests.provisioning.declared import StillClock
