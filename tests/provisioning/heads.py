@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,18 +28,16 @@ def classifier(layers: int, labels: int, head: int) -> nn.Module:
     import torch
     import transformers
 
-    config = transformers.BertConfig(
-        num_hidden_layers=layers,
-        num_labels=labels,
-        return_dict=False,
-        vocab_size=30522 if layers > 2 else 300,
-    )
+    words = 30522 if layers > 2 else 300
+    config = transformers.BertConfig(num_hidden_layers=layers, return_dict=False, vocab_size=words)
+    config.num_labels = labels
     torch.manual_seed(0)
-    model = transformers.BertForSequenceClassification(config)
+    model: Any = transformers.BertForSequenceClassification(config)
     torch.manual_seed(head)
     model.classifier.reset_parameters()
     torch.nn.init.normal_(model.classifier.bias)
-    return model.eval()
+    network: nn.Module = model.eval()
+    return network
 
 
 def write_program(folder: Path, layers: int, labels: int, head: int, *, frozen: bool) -> None:
