@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 _SAY_EVERY_S = 1.0
 
 
+def size_text(count: int) -> str:
+    """Return a number of bytes as people read it, in powers of ten as AWS bills them."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count} bytes"
+
+
 class Progress:
     """Counts what several threads have done of `total` bytes, and says it once a second at most."""
 

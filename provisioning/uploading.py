@@ -22,7 +22,7 @@ from provisioning.aws.blocks import Blocks
 from provisioning.committing import commit, write
 from provisioning.cutting import cut
 from provisioning.errors import AwsError
-from provisioning.progress import Progress
+from provisioning.progress import Progress, size_text
 from provisioning.transfers import go_on, side_by_side, threads
 
 if TYPE_CHECKING:
@@ -104,8 +104,10 @@ def store(upload: Upload, path: Path, *, resend: bool = False) -> Stored:
         sending.finish()
     replace = there.stored is not None or resend
     objects, sent = commit(upload, document, there.recipes, sending.sent, replace=replace)
-    sending.tell_end()
-    return _stored(upload, document, objects=sending.objects + objects, sent=sending.sent + sent)
+    stored = _stored(upload, document, objects=sending.objects + objects, sent=sending.sent + sent)
+    spared = size_text(sending.spared)
+    upload.say(f"sent {size_text(stored.bytes)} in {stored.objects} objects; {spared} were there")
+    return stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,7 @@ class _Sending:
     total: int
     objects: int = 0
     sent: int = 0
+    spared: int = 0  # bytes that were there, or twice in the archive
     _later: list[tuple[Piece, Sequence[Extent]]] = field(default_factory=list)  # of unknown presence
     _progress: Progress = field(init=False)
     _claimed: set[str] = field(default_factory=set)
@@ -228,11 +231,17 @@ class _Sending:
             wanted = piece.sha256 not in self._claimed and there.get(key) != piece.size
             self._claimed.add(piece.sha256)
         if wanted:
-            self._send(piece, key, Blocks(self.file, extents, go_on))
+            self._send(piece, key, Blocks(self.file, extents, self._told))
+        else:
+            self._progress.add(piece.size)
         with self._lock:
             self.objects += wanted
             self.sent += piece.size if wanted else 0
-        self._progress.add(piece.size)
+            self.spared += 0 if wanted else piece.size
+
+    def _told(self, count: int) -> None:
+        go_on()
+        self._progress.add(count)
 
     def _send(self, piece: Piece, key: str, body: Blocks) -> None:
         try:
@@ -241,8 +250,3 @@ class _Sending:
             if error.aws_code != "BadDigest":
                 raise
             raise ArtifactRefused("The artifact was changed while it was read.", "Ship it again.") from error
-
-    def tell_end(self) -> None:
-        """Say how much was sent, and how much was there."""
-        spared = max(self.total - self.sent, 0) / 1e6
-        self.upload.say(f"sent {self.sent / 1e6:.1f} MB in {self.objects} pieces; {spared:.1f} MB were there")

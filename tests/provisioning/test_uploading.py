@@ -17,6 +17,7 @@ from safetensors.numpy import save
 
 from artifacts.errors import ArtifactRefused
 from artifacts.recipe import PIECE_BYTES, assemble, packed
+from provisioning.aws.blocks import BLOCK_BYTES
 from provisioning.errors import AwsError, NotFound
 from provisioning.transfers import CONNECTIONS
 from provisioning.uploading import Upload, _Sending, store
@@ -331,10 +332,25 @@ def test_progress_has_a_rate_and_the_time_that_is_left(tmp_path: Path) -> None:
     lock = threading.Lock()
     plan: Upload = replace(upload(Slow()), clock=clock, say=said.append)
     store(plan, write(tmp_path / "a.aei", noise(2 * PIECE_BYTES)))
-    assert said[-1] == "sent 33.6 MB in 2 pieces; 0.0 MB were there"
+    assert said[-1] == "sent 33.6 MB in 4 objects; 0 bytes were there"
     assert "of 34 MB" in said[0]
     assert "MB/s, " in said[0]
     assert said[0].endswith(" s left")
+
+
+def test_a_large_piece_tells_how_far_it_is(tmp_path: Path) -> None:
+    clock, said = StillClock(), list[str]()
+
+    class Slow(Bucket):
+        def put_blocks(self, bucket: str, key: str, body: Blocks, sha256: bytes) -> None:
+            for _ in body:
+                clock.now += 2.0
+            body.seek(0)
+            super().put_blocks(bucket, key, body, sha256)
+
+    plan: Upload = replace(upload(Slow()), clock=clock, say=said.append)
+    store(plan, write(tmp_path / "a.aei", noise(4 * BLOCK_BYTES)))
+    assert [line.partition(" of ")[0] for line in said[:3]] == ["2", "3", "4"]
 
 
 def test_as_many_pieces_travel_at_once_as_there_are_connections_and_no_more(tmp_path: Path) -> None:
