@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zlib
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,22 @@ def test_every_version_comes_home_byte_for_byte(world: World, tmp_path: Path) ->
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == sorted(sent)
     with closing(open_verified(kept[0])) as contents:
         assert contents.manifest.name == "net"
+
+
+def test_a_version_that_is_told_by_what_differs_from_another_comes_home(tmp_path: Path) -> None:
+    world, sent = World(), dict[str, bytes]()
+    for number in range(2):
+        files = {"program.pt": b"x" * 200_000, "golden.safetensors": bytes([number]) * 300}
+        path = packed(tmp_path / str(number), files, name="net")[0]
+        upload(world.calls, open_package(path))
+        sent[path.name] = path.read_bytes()
+    found = shipped(world.bucket, ["box"])
+    deltas = [
+        zlib.decompress(world.bucket.objects[each.key]).startswith(b"amazonei-delta/") for each in found
+    ]
+    assert sorted(deltas) == [False, True]
+    kept = bring_home(world.bucket, found, tmp_path / "kept", world.said.append)
+    assert {path.name: path.read_bytes() for path in kept} == sent
 
 
 def test_one_that_is_not_what_was_shipped_any_more_is_not_kept(world: World, tmp_path: Path) -> None:
