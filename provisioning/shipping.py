@@ -14,7 +14,7 @@ from artifacts.serve.bundle import build_bundle, bundle_digest
 from artifacts.serve.requests import InstallRequest, RollbackRequest
 from artifacts.serve.scale import Scale, batch_limit
 from artifacts.signature import claimed_signer
-from provisioning.errors import HostFailed
+from provisioning.errors import AwsError, HostFailed
 from provisioning.operations import Operation, operate, put_bundle
 from provisioning.serving import note_rolled_back, note_shipped
 from provisioning.supplying import supply
@@ -173,7 +173,7 @@ def _undone(calls: HostCalls, package: Package, request: InstallRequest, error: 
         responses = roll_back(calls, package.accelerator, undoing=request.id)
         back = sum(bool(response["changed"]) for response in responses.values())
         told = f"Hosts that had switched and serve the version from before again: {back}."
-    except HostFailed as second:
+    except AwsError as second:  # without an answer or a right, it must not hide why the ship failed
         told = f"Rolling back what had switched failed too: {second.message}"
     return HostFailed(
         f"{error.message}\n{told}", error.hint, operation=error.operation, aws_code=error.aws_code

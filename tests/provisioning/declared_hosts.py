@@ -20,6 +20,8 @@ from tests.provisioning.declared_stacks import START
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from provisioning.errors import AwsError
+
 
 class DeclaredEc2(Ec2):
     """Hosts, and network interfaces that are released one look at a time."""
@@ -79,6 +81,7 @@ class DeclaredSsm(Ssm):
         self.state = CommandRecord(status="InProgress", detail="InProgress")
         self.calls: list[str] = []  # the requests AWS would get, by name; a page holds 50 hosts
         self.on_look: Callable[[], None] = lambda: None
+        self.refusal: AwsError | None = None  # what a command that is sent gets for an answer
 
     def declare_agent(
         self,
@@ -114,6 +117,8 @@ class DeclaredSsm(Ssm):
 
     def send_command(self, request: CommandRequest) -> str:
         self.calls.append("SendCommand")
+        if self.refusal is not None:
+            raise self.refusal
         self.sent.append(request)
         return f"command-{len(self.sent)}"
 

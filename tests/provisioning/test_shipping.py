@@ -9,7 +9,14 @@ import pytest
 
 from artifacts.serve.requests import InstallRequest, RollbackRequest, parse_request
 from provisioning.aws.ssm import CommandRecord
-from provisioning.errors import HostFailed
+from provisioning.errors import (
+    AccessDenied,
+    AwsError,
+    AwsUnreachable,
+    CredentialsMissing,
+    HostFailed,
+    NotFound,
+)
 from provisioning.shipping import Package, roll_back, ship, upload
 from tests.provisioning.operated import TAGS, World
 
@@ -151,6 +158,34 @@ def test_what_a_failed_wave_has_switched_goes_back(package: Package) -> None:
         "Hosts that had switched and serve the version from before again: 3.",
     ]
     assert caught.value.hint == "its log"
+
+
+@pytest.mark.parametrize(
+    "obstacle",
+    [
+        AccessDenied("You may not send commands."),
+        AwsUnreachable("No answer from the endpoint."),
+        CredentialsMissing("The credentials have expired."),
+        NotFound("There is no host with these tags."),
+    ],
+    ids=lambda error: error.code,
+)
+def test_what_keeps_a_failed_ship_from_going_back_does_not_hide_why_it_failed(
+    obstacle: AwsError, package: Package
+) -> None:
+    world = fleet(2)
+    ssm = world.declared.ssm
+    ssm.declare_agent("i-001", "Failed", code=5)
+    world.answers({"ok": False, "error": {"code": "serve-failed", "message": "no golden", "hint": "its log"}})
+    ssm.on_look = lambda: setattr(ssm, "refusal", obstacle)
+    with pytest.raises(HostFailed) as caught:
+        ship(world.calls, package)
+    assert caught.value.message.splitlines() == [
+        "install failed on i-001: no golden",
+        "(1 of 2 hosts failed.)",
+        f"Rolling back what had switched failed too: {obstacle.message}",
+    ]
+    assert (caught.value.hint, caught.value.aws_code) == ("its log", "serve-failed")
 
 
 def test_rolling_back_asks_every_host_without_an_upload() -> None:
