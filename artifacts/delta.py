@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 BLOCK_BYTES = 16  # a part that is kept has at least these; its numbers cost less
+_RUN_BYTES = 3  # of a run's three numbers, at least
 _LARGEST = 1 << 31
 
 
@@ -56,7 +57,10 @@ def patched(base: bytes, told: bytes, most: int) -> bytes:
     Raises ValueError for one that reaches beyond what there is, or makes more than `most` bytes.
     """
     bytes_left = iter(told)
-    runs = [_number(bytes_left) for _ in range(3 * _count(bytes_left, len(told)))]
+    count = _number(bytes_left)
+    if count * _RUN_BYTES > len(told) or count * BLOCK_BYTES > most or len(told) > most:
+        raise ValueError(f"it is cut off, or larger than {most} bytes")
+    runs = [_number(bytes_left) for _ in range(3 * count)]
     fresh = bytes(bytes_left)
     if len(fresh) + sum(runs[2::3]) > most:
         raise ValueError(f"it makes more than {most} bytes")
@@ -83,14 +87,6 @@ def _written(numbers: Iterable[int]) -> bytes:
             rest >>= 7
         data.append(rest)
     return bytes(data)
-
-
-def _count(data: Iterator[int], most: int) -> int:
-    """Return the number of runs, each of which takes three bytes at least."""
-    count = _number(data)
-    if 3 * count > most:
-        raise ValueError("it is cut off")
-    return count
 
 
 def _number(data: Iterator[int]) -> int:

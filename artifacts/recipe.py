@@ -43,7 +43,8 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 _TOLD = re.compile(
     rb"%b (?P<scope>%b)\n(?P<digest>.{%d})" % (_DELTA.encode(), _SCOPE.encode(), _DIGEST_BYTES), re.DOTALL
 )
-_MAX_BYTES = 64 << 20  # of a recipe unpacked: about a million pieces
+MAX_BYTES = 64 << 20  # of a recipe unpacked: about a million pieces
+MOST_DELTA_BYTES = 4 << 20  # of its base, and of what it makes: runs take many times their bytes
 _AGAIN = "Ship it again with --resend, which sends every piece anew."
 
 
@@ -130,7 +131,7 @@ def unpacked(data: bytes, get: Callable[[str], bytes]) -> bytes:
     """Return the document of a recipe's object; of a delta's base, `get` fetches the object by key.
 
     Whoever asks compares the document's SHA-256: it answers for base and delta alike. Raises ArtifactRefused
-    for an object that is neither a recipe nor a delta of one, and for more than 64 MiB.
+    for an object that is neither a recipe nor a delta of one, and for more than `MAX_BYTES`.
     """
     try:
         document = _inflated(data)
@@ -138,7 +139,8 @@ def unpacked(data: bytes, get: Callable[[str], bytes]) -> bytes:
         if told is None:
             return document
         key = base_key(PIECES + told["scope"].decode("ascii"), told["digest"].hex())
-        return patched(_inflated(get(key)), document[told.end() :], _MAX_BYTES)
+        base = _inflated(get(key), MOST_DELTA_BYTES)
+        return patched(base, document[told.end() :], MOST_DELTA_BYTES)
     except ValueError as error:
         raise _unreadable(error) from error
 
@@ -147,14 +149,14 @@ def _unreadable(error: Exception) -> ArtifactRefused:
     return ArtifactRefused(f"The recipe of the artifact cannot be read: {error}", _AGAIN)
 
 
-def _inflated(data: bytes) -> bytes:
+def _inflated(data: bytes, most: int = MAX_BYTES) -> bytes:
     inflater = zlib.decompressobj()
     try:
-        document = inflater.decompress(data, _MAX_BYTES)
+        document = inflater.decompress(data, most)
     except zlib.error as error:
         raise ValueError(str(error)) from error
     if not inflater.eof or inflater.unused_data:
-        raise ValueError("it is cut off, larger than 64 MiB, or followed by something else")
+        raise ValueError(f"it is cut off, larger than {most >> 20} MiB, or followed by something else")
     return document
 
 
@@ -206,8 +208,9 @@ def assemble(recipe: Recipe, pieces: Path, archive: Path) -> None:
 
 
 def _verified(piece: Piece, directory: Path) -> bytes:
+    path = directory / piece.sha256
     try:
-        data = (directory / piece.sha256).read_bytes()
+        data = path.read_bytes() if path.stat().st_size == piece.size else b""
     except FileNotFoundError as error:
         raise ServeFailed(f"Piece {piece.sha256[:12]}… is not in the bucket.", _AGAIN) from error
     if len(data) != piece.size or hashlib.sha256(data).hexdigest() != piece.sha256:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from artifacts import canonical
 from artifacts.errors import ArtifactRefused
-from artifacts.recipe import base_key, delta, packed, unpacked
+from artifacts.recipe import MOST_DELTA_BYTES, base_key, delta, packed, unpacked
 from provisioning.errors import NotFound
 from provisioning.transfers import side_by_side
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 # host another fetch.
 _WORTH = 1 / 100
 _TRIED = 4
-MOST_DELTA_BYTES = 4 << 20  # of a document: a difference takes ten times its size in memory
 
 
 def commit(
@@ -71,12 +70,15 @@ def _delta(upload: Upload, document: bytes, size: int, recipes: Sequence[ListedO
 
 def _base(upload: Upload, key: str) -> bytes | None:
     """Return a recipe's document; None for what somebody put there, or has removed."""
-    get = partial(upload.account.s3.get_object, upload.bucket)
     try:
-        document = unpacked(get(key), get)
+        document = unpacked(upload.account.s3.get_object(upload.bucket, key), _no_delta)
     except (ArtifactRefused, NotFound):
         return None
     return document if key == base_key(upload.prefix, canonical.sha256(document)) else None
+
+
+def _no_delta(key: str) -> bytes:
+    raise ArtifactRefused(f"A delta of {key} is the base of none.")
 
 
 def write(upload: Upload, body: bytes, note: Mapping[str, str], *, replace: bool) -> int:

@@ -30,8 +30,11 @@ class Shipped:
 
     @property
     def stem(self) -> str:
-        """The manifest's digest, and the signer's mark after a dash if it is signed."""
-        return self.key.removeprefix(_RECIPES).removesuffix(_SUFFIX)
+        """The manifest's digest, and the signer's mark after a dash if it is signed.
+
+        What follows a dot tells recipes of the same artifact apart.
+        """
+        return self.key.removeprefix(_RECIPES).removesuffix(_SUFFIX).partition(".")[0]
 
 
 def shipped(s3: S3, buckets: Sequence[str]) -> tuple[Shipped, ...]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from artifacts.errors import ArtifactRefused
@@ -94,20 +94,32 @@ def store(upload: Upload, path: Path, *, resend: bool = False) -> Stored:
         rest = side_by_side(cutting.pieces[len(ahead) :], sending.take)
         document = _recipe(upload, cutting, [*ahead, *rest]).document()
         there = look.result()
-        noted = {} if there.stored is None else there.stored.metadata
+        upload, stored = _place(upload, there.stored, _sha256(document))
+        noted = {} if stored is None or resend else stored.metadata
         news = _put_companions(upload, noted)
-        # A recipe that somebody put over ours lacks our note, and is replaced; hosts check every byte.
         if noted.get("sha256") == _sha256(document):
             upload.say(f"{upload.key} is in the bucket already")
             sent = write(upload, packed(document), {**noted, **news}, replace=True) if news else 0
             return _stored(upload, document, objects=1 if news else 0, sent=sent)
         sending.finish()
-    replace = there.stored is not None or resend
-    objects, sent = commit(upload, document, there.recipes, sending.sent, replace=replace)
-    stored = _stored(upload, document, objects=sending.objects + objects, sent=sending.sent + sent)
+    objects, sent = commit(upload, document, there.recipes, sending.sent, replace=stored is not None)
+    done = _stored(upload, document, objects=sending.objects + objects, sent=sending.sent + sent)
     spared = size_text(sending.spared)
-    upload.say(f"sent {size_text(stored.bytes)} in {stored.objects} objects; {spared} were there")
-    return stored
+    upload.say(f"sent {size_text(done.bytes)} in {done.objects} objects; {spared} were there")
+    return done
+
+
+def _place(upload: Upload, stored: ObjectRecord | None, digest: str) -> tuple[Upload, ObjectRecord | None]:
+    """Return where the recipe goes, and what is there.
+
+    The same artifact is put together otherwise when it was signed anew, or cut by another version of this
+    tool. Hosts may still be asked for the recipe that is there, so ours goes beside it. One that somebody put
+    over ours lacks our note, and is replaced; hosts check every byte.
+    """
+    if stored is None or stored.metadata.get("sha256") in (None, digest):
+        return upload, stored
+    beside = replace(upload, key=f"{upload.key.removesuffix(BASE_SUFFIX)}.{digest[:16]}{BASE_SUFFIX}")
+    return beside, upload.account.s3.head_object(upload.bucket, beside.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +132,10 @@ class _Look:
 
 
 def _look(upload: Upload, *, resend: bool) -> _Look:
-    """Ask for the recipe, and for pieces where there is none; with `resend` nothing counts as there."""
-    if resend:
-        return _Look(None, {})
+    """Ask for the recipe, and for pieces where there is none; with `resend` no piece counts as there."""
     stored = upload.account.s3.head_object(upload.bucket, upload.key)
+    if resend:
+        return _Look(stored, {})
     if stored is not None:
         return _Look(stored, None)
     listed = _listed(upload)

@@ -13,7 +13,7 @@ from artifacts import canonical
 from artifacts.archive import MANIFEST_NAME, open_verified
 from artifacts.errors import ArtifactRefused, ServeFailed
 from artifacts.manifest import Manifest
-from artifacts.recipe import Recipe, assemble, unpacked
+from artifacts.recipe import MAX_BYTES, Recipe, assemble, unpacked
 from artifacts.serve.client import Client
 from artifacts.serve.current import Current, read_current
 from artifacts.serve.draining import Drain
@@ -131,7 +131,11 @@ def _recipe(storage: Storage, request: InstallRequest, path: Path) -> Recipe:
     """Fetch the recipe that the request names by its document's SHA-256, and what it is a delta of."""
 
     def get(key: str) -> bytes:
-        storage.fetch(key, path)
+        try:
+            storage.fetch(key, path, MAX_BYTES)
+        except ServeFailed as error:
+            hint = "Ship it again with --resend, which writes the recipe whole."
+            raise ServeFailed(f"The recipe cannot be fetched: {error.message}", hint) from error
         return path.read_bytes()
 
     try:

@@ -23,9 +23,10 @@ class Storage:
 
     bucket: str
 
-    def fetch(self, key: str, path: Path) -> None:
-        """Download an object to a path; the caller checks its digest."""
-        self._run("get-object", "--bucket", self.bucket, "--key", key, str(path))
+    def fetch(self, key: str, path: Path, most: int | None = None) -> None:
+        """Download an object to a path, or its first `most` bytes; the caller checks its digest."""
+        part = [] if most is None else ["--range", f"bytes=0-{most - 1}"]
+        self._run("get-object", "--bucket", self.bucket, "--key", key, *part, str(path))
 
     def put(self, key: str, body: bytes) -> None:
         """Upload an object."""

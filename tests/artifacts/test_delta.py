@@ -69,8 +69,9 @@ def test_what_changed_places_is_found() -> None:
         (b"abc", bytes([1, 0, 1, 3])),
         (b"abc", bytes([1, 2, 0, 1]) + b"x"),
         (b"", bytes([1, 0, 0, 1])),
-        (b"abc", bytes([3, *(0, 0, 3) * 3])),
-        (b"abc", bytes([0]) + b"x" * 9),
+        (b"abc" * 14, bytes([2, *(0, 0, 42) * 2])),
+        (b"abc", bytes([5, *(0, 0, 1) * 5])),
+        (b"abc", bytes([0]) + b"x" * 65),
         (b"abc", bytes([0xFF] * 4 + [0x0F])),
         (b"abc", bytes([1, 0, *[0xFF] * 4, 0x0F, 1])),
         (b"abc", bytes([1, 0, *[0x80] * 20, 0, 1])),
@@ -78,7 +79,7 @@ def test_what_changed_places_is_found() -> None:
 )
 def test_what_reaches_beyond_what_there_is_makes_nothing(base: bytes, told: bytes) -> None:
     with pytest.raises(ValueError, match=r"^it "):
-        patched(base, told, 8)
+        patched(base, told, 64)
 
 
 @given(base=st.binary(max_size=30), told=st.binary(max_size=60))

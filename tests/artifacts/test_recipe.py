@@ -304,6 +304,8 @@ def test_a_delta_makes_the_recipe_that_it_was_made_of() -> None:
         deltaed(ALL + b"more"),
         deltaed(bytes([0])),
         deltaed(b"\x80\x80\x40" + bytes([0, 0, 0x80, 1]) * (1 << 20)),
+        deltaed(b"\x80\x80\x40" + bytes(3 << 20)),
+        deltaed(bytes(5 << 20)),
         deltaed()[:-3],
         deltaed() + b"more",
     ],
@@ -312,6 +314,11 @@ def test_what_is_no_delta_is_refused(data: bytes) -> None:
     with pytest.raises(ArtifactRefused) as refused:
         Recipe.parse(unpacked(data, lambda key: BASES.get(key, b"")))
     assert "--resend" in refused.value.hint
+
+
+def test_a_base_that_is_too_large_is_refused_before_anything_is_made_of_it() -> None:
+    with pytest.raises(ArtifactRefused, match="larger than 4 MiB"):
+        unpacked(deltaed(), lambda _: packed(bytes(5 << 20)))
 
 
 def test_a_delta_of_a_delta_is_no_recipe() -> None:

@@ -16,7 +16,7 @@ import pytest
 from safetensors.numpy import save
 
 from artifacts.errors import ArtifactRefused
-from artifacts.recipe import PIECE_BYTES, assemble, packed
+from artifacts.recipe import PIECE_BYTES, assemble, base_key, delta, packed
 from provisioning.aws.blocks import BLOCK_BYTES
 from provisioning.errors import AwsError, NotFound
 from provisioning.transfers import CONNECTIONS
@@ -170,13 +170,14 @@ def test_no_more_than_the_newest_four_are_asked_for(tmp_path: Path) -> None:
     assert {key for verb, key, _ in bucket.requests if verb == "GET"} == set(bases[2:])
 
 
-@pytest.mark.parametrize("way", ["gone", "no recipe", "another recipe", "too large"])
+@pytest.mark.parametrize("way", ["gone", "no recipe", "another recipe", "a delta", "too large"])
 def test_a_base_that_is_of_no_use_is_not_built_upon(
     way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket = Bucket()
     store(upload(bucket), write(tmp_path / "a.aei", program(head=1, labels=2)))
     base = next(key for key in bucket.objects if key.endswith(".recipe") and "/pieces/" in key)
+    whole, other = zlib.decompress(bucket.objects[base]), noise(1000)
     if way == "gone":
 
         def get_object(name: str, key: str) -> bytes:
@@ -185,11 +186,13 @@ def test_a_base_that_is_of_no_use_is_not_built_upon(
         monkeypatch.setattr(bucket, "get_object", get_object)
     elif way == "too large":
         monkeypatch.setattr("provisioning.committing.MOST_DELTA_BYTES", 100)
+    elif way == "a delta":  # which makes the very document that its key names; hosts go no further than one
+        bucket.objects[base_key("artifacts/pieces/net/", hashlib.sha256(other).hexdigest())] = packed(other)
+        bucket.objects[base] = delta(whole, other, "artifacts/pieces/net/")
+    elif way == "another recipe":
+        bucket.objects[base] = packed(whole + b"x")
     else:
-        whole = zlib.decompress(bucket.objects[base])
-        bucket.objects[base] = (
-            bytes(len(bucket.objects[base])) if way == "no recipe" else packed(whole + b"x")
-        )
+        bucket.objects[base] = bytes(len(bucket.objects[base]))
     path = write(tmp_path / "b.aei", program(head=2, labels=2))
     store(upload(bucket, "artifacts/models/e.recipe"), path)
     monkeypatch.undo()
@@ -307,6 +310,34 @@ def test_a_piece_that_was_cut_off_is_sent_again_and_everything_where_that_is_ask
     assert store(upload(bucket), path).objects == 0
     assert store(upload(bucket), path, resend=True).bytes == first.bytes
     assert bucket.objects[key] == whole
+
+
+def test_the_same_artifact_in_other_bytes_goes_beside_the_one_that_hosts_may_be_asked_for(
+    tmp_path: Path,
+) -> None:
+    """Signed anew, or cut by another version of the tool: the key is the artifact's, the bytes are not."""
+    bucket = Bucket()
+    paths = [write(tmp_path / f"{number}.aei", program(head=number)) for number in range(2)]
+    first, second = (store(upload(bucket), path) for path in paths)
+    assert second.key != first.key
+    for stored, path in zip((first, second), paths, strict=True):
+        assert rebuilt(bucket, stored.key, tmp_path) == path.read_bytes()
+        assert hashlib.sha256(recipe_of(bucket, stored.key).document()).hexdigest() == stored.sha256
+    for path, asked in zip(paths, ([first.key], [first.key, second.key]), strict=True):
+        bucket.requests.clear()
+        store(upload(bucket), path)
+        assert [(verb, key) for verb, key, _ in bucket.requests] == [("HEAD", key) for key in asked]
+    store(upload(bucket), paths[1], resend=True)
+    assert rebuilt(bucket, first.key, tmp_path) == paths[0].read_bytes()
+
+
+def test_a_recipe_that_somebody_put_over_ours_is_replaced(tmp_path: Path) -> None:
+    bucket, path = Bucket(), write(tmp_path / "a.aei", program())
+    first = store(upload(bucket), path)
+    bucket.objects[first.key], bucket.notes[first.key] = b"theirs", {}
+    again = store(upload(bucket), path)
+    assert (again.key, again.objects) == (first.key, 2)
+    assert rebuilt(bucket, first.key, tmp_path) == path.read_bytes()
 
 
 def test_another_upload_that_commits_first_is_no_error(tmp_path: Path) -> None:
