@@ -29,7 +29,7 @@ class OneObject(Storage):
 
     body = b""
 
-    def fetch(self, key: str, path: Path) -> None:
+    def fetch(self, key: str, path: Path, most: int | None = None) -> None:
         path.write_bytes(type(self).body)
 
 

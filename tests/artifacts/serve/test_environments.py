@@ -53,7 +53,7 @@ class FolderStorage(Storage):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
 
-    def fetch(self, key: str, path: Path) -> None:
+    def fetch(self, key: str, path: Path, most: int | None = None) -> None:
         self.fetched.append(key)
         if not (self.folder / key).exists():
             raise ServeFailed(
