@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from artifacts.errors import BadRequest
 from artifacts.serve.requests import BenchmarkRequest, InvokeRequest
-from provisioning.operations import Operation, operate
+from provisioning.operations import Operation, operate, operate_on_any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,12 +84,12 @@ def longest_s(protocol: Protocol) -> float:
 def invoke(calls: HostCalls, accelerator: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """Send one request to the served model; return its outputs, which artifact gave them, and how fast.
 
-    Every host of the accelerator is asked, because the command goes by tag; the first one's answer counts.
+    Every host of the accelerator is asked, because the command goes by tag; the first answer counts, and
+    hosts that fail or serve nothing matter only where there is none.
     """
     request = InvokeRequest(id=uuid.uuid4().hex, body=dict(body))
     operation = Operation(name="invoke", request=request, timeout_s=INVOKE_TIMEOUT_S)
-    responses = operate(calls, accelerator, operation)
-    answer = responses[min(responses)]
+    answer = operate_on_any(calls, accelerator, operation)
     return {
         "outputs": answer["response"]["outputs"],
         "accelerator": accelerator,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from artifacts.serve.bundle import build_bundle, bundle_digest
-from provisioning.commands import SPARED, HostCommand, run_on_hosts
+from provisioning.commands import SPARED, CommandFailed, HostCommand, run_on_hosts
 from provisioning.deployment import TAG_ACCELERATOR, TAG_DEPLOYMENT
 from provisioning.errors import HostFailed, NotFound
 
@@ -67,6 +67,36 @@ def operate(
     With the SHA-256 of the host code, the code is known to be in the bucket and nothing looks for it.
     Raises `HostFailed` with the host's own words when any of them refuses or fails.
     """
+    outcomes = _run(calls, accelerator, operation, bundle)
+    failed = [outcome for outcome in outcomes if not outcome.succeeded]
+    if failed:
+        raise _failure(calls, operation, outcomes)
+    return {outcome.instance_id: _response(calls, operation, outcome) for outcome in outcomes}
+
+
+def operate_on_any(calls: HostCalls, accelerator: str, operation: Operation) -> dict[str, Any]:
+    """Run the operation on every host of the accelerator; return the response of the first that succeeds.
+
+    Raises `HostFailed` with the first host's own words when all of them refuse or fail.
+    """
+    try:
+        outcomes = _run(calls, accelerator, operation)
+    except CommandFailed as error:
+        if not any(outcome.succeeded for outcome in error.outcomes):
+            raise
+        outcomes = error.outcomes
+    succeeded = [outcome for outcome in outcomes if outcome.succeeded]
+    if not succeeded:
+        raise _failure(calls, operation, outcomes)
+    if len(succeeded) < len(outcomes):
+        calls.say(f"{len(outcomes) - len(succeeded)} of {len(outcomes)} hosts gave no answer")
+    return _response(calls, operation, succeeded[0])
+
+
+def _run(
+    calls: HostCalls, accelerator: str, operation: Operation, bundle: str = ""
+) -> tuple[HostOutcome, ...]:
+    """Send the operation to every host of the accelerator, and return how it ended on each."""
     request = operation.request.canonical()
     parameters = {
         "Bucket": calls.deployment.bucket,
@@ -84,13 +114,7 @@ def operate(
         wave=operation.wave,
         max_errors=operation.max_errors,
     )
-    outcomes = run_on_hosts(
-        calls.aws, command, on_progress=calls.say, on_host=calls.host_is, clock=calls.clock
-    )
-    failed = [outcome for outcome in outcomes if not outcome.succeeded]
-    if failed:
-        raise _failure(calls, operation, outcomes)
-    return {outcome.instance_id: _response(calls, operation, outcome) for outcome in outcomes}
+    return run_on_hosts(calls.aws, command, on_progress=calls.say, on_host=calls.host_is, clock=calls.clock)
 
 
 def put_bundle(aws: Aws, bucket: str, *, resend: bool = False) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -86,6 +87,39 @@ def test_an_answer_says_who_gave_it_and_that_it_is_emulated(world: World) -> Non
         "latency_ms": 2.5,
         "emulated": True,
     }
+
+
+ANSWER = {"ok": True, "response": {"outputs": {"y": [1]}}, "digest": "d", "latency_ms": 2.5}
+NOTHING = {"ok": False, "error": {"code": "x", "message": "Nothing is served.", "hint": "ship"}}
+
+
+def two_hosts(world: World, *first: str, second: str) -> None:
+    world.declared.ec2.declare_host("i-2", TAGS)
+    world.declared.ssm.declare_agent("i-1", *first, code=2)
+    world.declared.ssm.declare_agent("i-2", second, code=2)
+    world.calls = world.with_hosts()
+
+
+@pytest.mark.parametrize("ended", ["Failed", "DeliveryTimedOut", "ExecutionTimedOut"])
+def test_one_host_that_answers_is_enough_to_invoke(world: World, ended: str) -> None:
+    two_hosts(world, ended, second="Success")
+    world.bucket.respond = lambda key: json.dumps(NOTHING if "i-1" in key else ANSWER).encode()
+    assert invoke(world.calls, "c7i.xlarge", {"random": 1})["outputs"] == {"y": [1]}
+    assert world.said[-1] == "1 of 2 hosts gave no answer"
+
+
+def test_where_no_host_answers_the_first_one_s_reason_is_told(world: World) -> None:
+    two_hosts(world, "Failed", second="Failed")
+    world.answers(NOTHING)
+    with pytest.raises(HostFailed) as caught:
+        invoke(world.calls, "c7i.xlarge", {"random": 1})
+    assert caught.value.message == "invoke failed on i-1: Nothing is served.\n(2 of 2 hosts failed.)"
+
+
+def test_where_no_host_was_reached_the_command_s_end_is_told(world: World) -> None:
+    two_hosts(world, "DeliveryTimedOut", second="DeliveryTimedOut")
+    with pytest.raises(HostFailed, match="The command ended DeliveryTimedOut on i-1"):
+        invoke(world.calls, "c7i.xlarge", {"random": 1})
 
 
 def package(path: Path) -> Package:
