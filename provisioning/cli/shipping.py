@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from artifacts.errors import BadRequest
 from provisioning.cli.endpoints import ask_endpoint, ship_to_endpoint
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from provisioning.shipping import Package
 
 PLACES = click.Choice(["ec2", "sagemaker"])
+# Options that say how an artifact is put on hosts.
+OF_HOSTS = ("wave", "wheelhouse", "workers", "batch")
 
 
 @click.command(short_help="Ship an artifact to the hosts.")
@@ -81,6 +84,10 @@ def ship(
         )
     if rollback and wanted["to"] == "sagemaker":
         raise BadRequest("An endpoint keeps no version from before.", "Ship the artifact from before again.")
+    if rollback:
+        _refuse((*OF_HOSTS, "resend"), "--rollback", "hosts serve the version from before as it was served")
+    if wanted["to"] == "sagemaker":
+        _refuse(OF_HOSTS, "--to sagemaker", "the file's [[endpoints]] say how an endpoint serves")
     signer = required_signer(context, wanted["public_key"])
     if artifact is None:
         _roll_back(context, accelerator, signer, dry_run=dry_run)
@@ -90,6 +97,21 @@ def ship(
         ship_to_endpoint(context, package, yes=wanted["yes"], dry_run=dry_run)
     else:
         _ship(context, package, wanted, dry_run=dry_run)
+
+
+def _refuse(names: tuple[str, ...], what: str, why: str) -> None:
+    """Raise `BadRequest` for options on the command line that would change nothing."""
+    context = click.get_current_context()
+    given = [
+        f"--no-{name}" if context.params[name] is False else f"--{name}"
+        for name in names
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise BadRequest(
+            f"ship {what} does not take {', '.join(given)}.",
+            f"Leave {'it' if len(given) == 1 else 'them'} out: {why}.",
+        )
 
 
 def _open(artifact: Path, signer: PublicKey | None, accelerator: str | None) -> Package:
