@@ -11,10 +11,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 from provisioning.audit import audit
-from provisioning.aws.s3 import DELETE_BATCH
 from provisioning.balancers import RemoveBalancer, find_loose, remove
 from provisioning.deploying import delete_stack, refuse_protected
-from provisioning.errors import LeftBehind, NotFound, StackFailed
+from provisioning.emptying import empty_bucket
+from provisioning.errors import (
+    AwsError,
+    AwsUnreachable,
+    CredentialsMissing,
+    LeftBehind,
+    NotFound,
+    StackFailed,
+)
 from provisioning.ownership import is_own
 from provisioning.repairs import UndoRepair, find_repairs, undo
 from provisioning.searches import find_buckets
@@ -188,17 +195,20 @@ def describe(step: TeardownStep) -> str:
 
 def perform(
     aws: Aws, steps: Sequence[TeardownStep], *, say: Callable[[str], None], clock: Clock
-) -> tuple[StackFailed, ...]:
-    """Carry the steps out; return the deletions that failed, after trying all the others.
+) -> tuple[AwsError, ...]:
+    """Carry the steps out; return what failed, after trying all the others.
 
-    One stuck stack must not keep the other hosts running, and billed.
+    One stuck stack, or an object that its lock keeps, must not keep hosts running, and billed. Without AWS or
+    credentials no step can do anything: that is raised.
     """
-    failures: list[StackFailed] = []
+    failures: list[AwsError] = []
     for step in steps:
         say(describe(step))
         try:
             _perform(aws, step, say, clock)
-        except StackFailed as failure:
+        except (AwsUnreachable, CredentialsMissing):
+            raise
+        except AwsError as failure:
             say(failure.message)
             failures.append(failure)
     return tuple(failures)
@@ -221,16 +231,6 @@ def _perform(aws: Aws, step: TeardownStep, say: Callable[[str], None], clock: Cl
             remove(aws, step, clock)
         case _:
             assert_never(step)
-
-
-def empty_bucket(aws: Aws, bucket: str) -> None:
-    """Delete all versions, delete markers and unfinished uploads; a bucket that is gone is empty."""
-    with suppress(NotFound):
-        versions = aws.s3.versions(bucket)
-        for start in range(0, len(versions), DELETE_BATCH):
-            aws.s3.delete_objects(bucket, versions[start : start + DELETE_BATCH])
-        for upload in aws.s3.multipart_uploads(bucket):
-            aws.s3.abort_multipart_upload(bucket, upload)
 
 
 def _await_interfaces(aws: Aws, step: AwaitInterfaces, say: Callable[[str], None], clock: Clock) -> None:
@@ -269,7 +269,7 @@ def _delete_stack(aws: Aws, step: DeleteStack, say: Callable[[str], None], clock
             return
 
 
-def verify_gone(aws: Aws, deployment: str, *, failures: Sequence[StackFailed] = (), clock: Clock) -> None:
+def verify_gone(aws: Aws, deployment: str, *, failures: Sequence[AwsError] = (), clock: Clock) -> None:
     """Ask AWS again until nothing of the deployment is listed; raise `StillThere` when something stays."""
     seen: list[tuple[Leftover, ...]] = []
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from provisioning.deployment import TAG_DEPLOYMENT
-from provisioning.errors import AwsError, StackFailed
+from provisioning.errors import AwsError, AwsUnreachable, CredentialsMissing, StackFailed
 from provisioning.teardown import (
     StillThere,
     describe,
@@ -175,12 +175,27 @@ def test_one_stuck_stack_does_not_keep_the_other_hosts_running(world: DeclaredAw
     assert world.cloudformation.names() == ["demo-c7i-xlarge", "outsider"]
 
 
-def test_refused_access_stops_at_once(world: DeclaredAws) -> None:
-    bucket = world.s3.declare_bucket("orphan", versions=1)
-    bucket.refuses = AwsError("S3 kept k0 in orphan", aws_code="AccessDenied")
-    with pytest.raises(AwsError, match="S3 kept k0"):
+def test_an_object_that_is_kept_does_not_keep_the_hosts_running(world: DeclaredAws) -> None:
+    bucket = world.s3.declare_bucket("demo-bucket", versions=1)
+    bucket.refuses = AwsError("S3 kept k0 in demo-bucket", aws_code="AccessDenied")
+    world.s3.declare_bucket("orphan", versions=1).refuses = AwsError("S3 kept k0 in orphan")
+    world.cloudformation.declare_stack("demo", resources=FOUNDATION)
+    world.cloudformation.declare_stack("demo-guard")
+    with pytest.raises(StillThere) as caught:
         run(world)
-    assert world.s3.buckets() == ("orphan",)
+    assert {"delete-stack demo", "delete-stack demo-guard"} <= set(world.cloudformation.calls)
+    assert "S3 kept k0 in demo-bucket" in caught.value.message
+    assert "S3 kept k0 in orphan" in caught.value.message
+    assert world.s3.buckets() == ("demo-bucket", "orphan")
+
+
+@pytest.mark.parametrize("error", [AwsUnreachable("no net"), CredentialsMissing("expired")])
+def test_without_aws_nothing_more_is_tried(world: DeclaredAws, error: AwsError) -> None:
+    world.s3.declare_bucket("demo-bucket", versions=1).refuses = error
+    world.cloudformation.declare_stack("demo", resources=FOUNDATION)
+    with pytest.raises(type(error)):
+        run(world)
+    assert world.cloudformation.calls == []
 
 
 def test_interfaces_of_hosts_are_waited_for_and_those_of_endpoints_are_not(world: DeclaredAws) -> None:
