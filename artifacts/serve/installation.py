@@ -18,8 +18,9 @@ from artifacts.serve.client import Client
 from artifacts.serve.current import Current, read_current
 from artifacts.serve.draining import Drain
 from artifacts.serve.environments import enter_environment, go_on_in
+from artifacts.serve.neuron import chip_count
 from artifacts.serve.processor import installed_torch, processor_features, refuse_unfit
-from artifacts.serve.scale import decide
+from artifacts.serve.scale import decide, fitted
 from artifacts.serve.settings import HostSettings, available_cpus
 from artifacts.serve.switching import report, serve_version
 from artifacts.serve.versions import signed_by, verify_version, version_directory
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from artifacts.serve.requests import InstallRequest
     from artifacts.serve.rotation import Rotation
+    from artifacts.serve.scale import Scale
     from artifacts.serve.storage import Storage
     from artifacts.serve.supervision import Supervisor
 
@@ -47,10 +49,16 @@ class Host:
     enter: Callable[[Path], None] = go_on_in  # another interpreter, which does the command from its beginning
     drain: Drain = Drain()  # noqa: RUF009 - frozen
     rotation: Rotation | None = None  # of a host behind a load balancer
+    count_chips: Callable[[], int] = chip_count
 
     def client(self, port: int) -> Client:
         """Return a client of the server on a port."""
         return Client(self.settings.address, port)
+
+    @property
+    def chips(self) -> int:
+        """Return how many Neuron chips it has; an emulated one has none, whatever the machine has."""
+        return 0 if self.settings.emulated else self.count_chips()
 
 
 def install(host: Host, request: InstallRequest) -> dict[str, Any]:
@@ -63,16 +71,24 @@ def install(host: Host, request: InstallRequest) -> dict[str, Any]:
     old = read_current(host.settings.home)
     if old is not None and _serves(host, old, request):
         as_asked = not request.wheelhouse or old.python == host.settings.python
-        if as_asked and request.scale.allows(old.scale):
+        served = served_manifest(host.settings, old)
+        if as_asked and fitted(request.scale, served, host.chips).allows(old.scale):
             if host.rotation is not None:  # a command that was broken off may have left it outside
                 host.rotation.enter(old.port, host.progress)
-            return report(old, served_manifest(host.settings, old), changed=False)
+            return report(old, served, changed=False)
         # The same version, in another environment or at another scale.
         manifest = verify_version(host.settings, old.digest, request.signer)
     else:
         manifest = _bring(host, request)
-    scale = decide(request.scale, manifest, 1 if host.settings.emulated else available_cpus())
+    scale = _decided(host, request.scale, manifest)
     return report(serve_version(host, manifest, scale, request.id), manifest, changed=True)
+
+
+def _decided(host: Host, asked: Scale, manifest: Manifest) -> Scale:
+    scale = decide(asked, manifest, 1 if host.settings.emulated else available_cpus(), host.chips)
+    if scale.workers < asked.workers:
+        host.progress(f"{scale.workers} workers, not {asked.workers}: there are NeuronCores for no more")
+    return scale
 
 
 def _serves(host: Host, current: Current, request: InstallRequest) -> bool:

@@ -74,7 +74,7 @@ class InstallRequest(Request):
     manifest_digest: str
     accelerator: str
     signer: PublicKey | None = None  # who must have signed it; it comes by the request, not beside the model
-    scale: Scale = Scale()  # noqa: RUF009 - frozen; the host decides (one worker per vCPU, one when emulated)
+    scale: Scale = Scale()  # noqa: RUF009 - frozen; the host decides (a worker per vCPU or NeuronCore)
     wheelhouse: str = ""  # SHA-256 of the lock of the environment to serve from; empty: the one there is
 
     def as_document(self) -> dict[str, Any]:

@@ -32,6 +32,6 @@ def roll_back(host: Host, request: RollbackRequest) -> dict[str, Any]:
         )
     host.progress(f"verifying the kept version {previous.digest[:12]}")
     manifest = verify_version(host.settings, previous.digest, request.signer)
-    scale = decide(previous.scale, manifest, current.workers)
+    scale = decide(previous.scale, manifest, current.workers, host.chips)
     served = serve_version(host, manifest, scale, request.id, previous.python)
     return report(served, manifest, changed=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from artifacts.errors import BadRequest
+from artifacts.serve.neuron import fitting_workers
 from artifacts.specs import batch_axis
 
 if TYPE_CHECKING:
@@ -30,11 +31,22 @@ def batch_limit(manifest: Manifest) -> int:
     return axis.high if axis else 1
 
 
-def decide(asked: Scale, manifest: Manifest, default_workers: int) -> Scale:
-    """Return the scale with nothing left open; raises BadRequest for more than the artifact takes at once."""
+def decide(asked: Scale, manifest: Manifest, default_workers: int, chips: int = 0) -> Scale:
+    """Return the scale with nothing left open, and no more workers than the Neuron chips have cores for.
+
+    Raises BadRequest for more than the artifact takes at once.
+    """
     limit = batch_limit(manifest)
     refuse_too_many(manifest.name, limit, asked.batch)
-    return Scale(workers=asked.workers or default_workers, batch=asked.batch or limit)
+    decided = Scale(workers=asked.workers or default_workers, batch=asked.batch or limit)
+    return fitted(decided, manifest, chips)
+
+
+def fitted(asked: Scale, manifest: Manifest, chips: int) -> Scale:
+    """Return what is asked for, with no more workers than the chips have cores for; open stays open."""
+    if not asked.workers:
+        return asked
+    return replace(asked, workers=fitting_workers(manifest, asked.workers, chips))
 
 
 def refuse_too_many(name: str, limit: int, batch: int) -> None:

@@ -79,7 +79,7 @@ def test_a_version_from_before_is_served_again_with_the_workers_and_the_batch_it
     monkeypatch.setattr(rollback, "serve_version", serve)
     running = Current(digest="b" * 64, port=8080, address="127.0.0.1", workers=4, batch=8)
     switch_current(tmp_path, running)
-    host = SimpleNamespace(settings=SimpleNamespace(home=tmp_path), progress=lambda _: None)
+    host = SimpleNamespace(settings=SimpleNamespace(home=tmp_path), progress=lambda _: None, chips=0)
     for kept in (
         Previous(digest="a" * 64, left_by="x", workers=2, batch=1),
         Previous(digest="a" * 64, left_by="x"),  # of a tool that did not note them
