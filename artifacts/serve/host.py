@@ -23,6 +23,7 @@ from artifacts.serve.operations import perform
 from artifacts.serve.relay import ProcessForwarder
 from artifacts.serve.requests import (
     AnyRequest,
+    BenchmarkRequest,
     CompileOnHostRequest,
     InstallRequest,
     LogsRequest,
@@ -87,19 +88,20 @@ def respond(host: Host, request: AnyRequest, operation: str) -> tuple[dict[str, 
     try:
         if operation != request.operation.value:
             raise BadRequest(f"The command says {operation!r}, the request {request.operation.value!r}.")
-        with _locked(host.settings.home, request):
+        with locked(host.settings.home, request):
             return {"ok": True, **response, **perform(host, request)}, 0
     except AmazoneiError as error:
         return {"ok": False, **response, "error": error.as_document()}, error.exit_code
 
 
 @contextmanager
-def _locked(home: Path, request: AnyRequest) -> Iterator[None]:
+def locked(home: Path, request: AnyRequest) -> Iterator[None]:
     """Let nothing change the served version while it is used; two changes would race for the free port."""
     if isinstance(request, StatusRequest | LogsRequest | CompileOnHostRequest):  # hours, beside what serves
         yield
         return
-    changes = isinstance(request, InstallRequest | RollbackRequest | StopRequest)
+    sweeps = isinstance(request, BenchmarkRequest) and request.sweep  # each scale is a switch
+    changes = sweeps or isinstance(request, InstallRequest | RollbackRequest | StopRequest)
     with (home / "lock").open("w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX if changes else fcntl.LOCK_SH)
         yield
