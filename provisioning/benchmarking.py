@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from artifacts.errors import BadRequest
+from artifacts.serve.document import LONGEST_EXECUTION_S
 from artifacts.serve.requests import BenchmarkRequest, InvokeRequest
 from provisioning.operations import Operation, operate, operate_on_any
 
@@ -50,8 +51,7 @@ def benchmark(
     With `sweep`, each host is measured at several scales, and serves at its best one from then on.
     """
     request = BenchmarkRequest(id=uuid.uuid4().hex, protocol=protocol.to_json(), sweep=sweep)
-    timeout_s = (int(longest_s(protocol)) + BENCHMARK_ALLOWANCE_S) * (MOST_TRIALS if sweep else 1)
-    operation = Operation(name="benchmark", request=request, timeout_s=timeout_s)
+    operation = Operation(name="benchmark", request=request, timeout_s=time_for(protocol, sweep=sweep))
     responses = operate(calls, accelerator, operation)
     return tuple(
         Measured(
@@ -67,18 +67,40 @@ def benchmark(
     )
 
 
+def time_for(protocol: Protocol, *, sweep: bool = False) -> int:
+    """Return the seconds a host gets to measure; raise `BadRequest` for more than a command may take."""
+    trials = MOST_TRIALS if sweep else 1
+    needed_s = (int(longest_s(protocol)) + BENCHMARK_ALLOWANCE_S) * trials
+    if needed_s <= LONGEST_EXECUTION_S:
+        return needed_s
+    fitting_s = _longest_duration_s(protocol, LONGEST_EXECUTION_S // trials - BENCHMARK_ALLOWANCE_S)
+    or_once = "; or leave out --sweep" if sweep and needed_s // trials <= LONGEST_EXECUTION_S else ""
+    raise BadRequest(
+        f"Measuring could take {needed_s:,} s; a command on a host may take {LONGEST_EXECUTION_S:,} s.",
+        f"Pass --duration {fitting_s}, or less{or_once}.",
+    )
+
+
+def _longest_duration_s(protocol: Protocol, whole_s: int) -> int:
+    """Return the most whole seconds of a point with which the protocol takes no longer than `whole_s`."""
+    settings = protocol.settings
+    left_s = whole_s - _before_points_s(protocol)
+    # A point that is shorter than the confirming runs does not make them longer.
+    return int(min((left_s - 3 * settings.confirm_s) / settings.probes, left_s / (settings.probes + 3)))
+
+
 def longest_s(protocol: Protocol) -> float:
     """Return a bound on how long the protocol can take, in seconds, when every phase runs to its cap."""
     settings = protocol.settings
     point_s = protocol.duration_s or settings.point_cap_s
-    doublings = protocol.max_concurrency.bit_length()
     # A run that found its rate confirms it up to three times.
-    return (
-        settings.warm_up_cap_s
-        + settings.closed_s * doublings
-        + point_s * settings.probes
-        + 3 * max(settings.confirm_s, point_s)
-    )
+    return _before_points_s(protocol) + point_s * settings.probes + 3 * max(settings.confirm_s, point_s)
+
+
+def _before_points_s(protocol: Protocol) -> float:
+    """Return a bound on the phases whose length no duration changes: warm-up and closed loop."""
+    settings = protocol.settings
+    return settings.warm_up_cap_s + settings.closed_s * protocol.max_concurrency.bit_length()
 
 
 def invoke(calls: HostCalls, accelerator: str, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import Any
 
 from artifacts.serve.requests import Operation
 
+# The most that the pattern of ExecutionTimeout lets through; the agent itself takes up to 172,800.
+LONGEST_EXECUTION_S = 99_999
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.sh")
 
 

@@ -109,6 +109,7 @@ def plan_job(
     """Check the whole configuration and plan the deployment; nothing is made."""
     from artifacts.errors import BadRequest
     from artifacts.measure.protocol import Protocol
+    from provisioning.benchmarking import time_for
     from provisioning.budget import check_budget
     from provisioning.compiling import compile_request
     from provisioning.config import parse_benchmark, parse_budget, parse_model
@@ -117,6 +118,7 @@ def plan_job(
     measuring = parse_benchmark(context.document)
     limit = budget if budget is not None else parse_budget(context.document)
     protocol = Protocol.from_json(measuring.protocol_document())
+    time_for(protocol)  # refuses what takes a host too long, while nothing was made
     spec = wanted_spec(context, {}, allow_retired=allow_retired)
     if not spec.hosts:
         raise BadRequest(

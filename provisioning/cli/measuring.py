@@ -53,9 +53,11 @@ def benchmark(context: Context, *, accelerator: str | None, sweep: bool, **wante
       amazonei benchmark --slo-ms 20 --percentile 99 --mode standard
       amazonei benchmark --sweep --slo-ms 20
     """
+    from provisioning.benchmarking import time_for
     from provisioning.results import measure_served
 
     protocol = _protocol(_measuring(context, wanted))
+    time_for(protocol, sweep=sweep)
     calls = open_hosts(context)
     chosen = calls.deployment.choose(accelerator)
     with context.console.activity(f"measuring {chosen}"):

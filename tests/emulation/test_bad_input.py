@@ -55,6 +55,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Laptop:
         "unknown.toml": 'nmae = "x"\n',
         "broken.toml": "a = = b\n",
         "folder.toml": '[model]\nsource = "model.py:halve"\n[[targets]]\naccelrator = "c7i.xlarge"\n',
+        "long.toml": '[model]\nsource = "model.py:halve"\n[benchmark]\nduration = 99999\n',
         "notes.aei": "not an archive",
         "results.json": "{}",
     }
@@ -98,6 +99,12 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Laptop:
         (("verify", "notes.aei"), 4, "cannot be opened as an artifact"),
         (("rank", "missing.json"), 2, "There is no results file"),
         (("rank", "results.json"), 2, "not a results document"),
+        (
+            ("benchmark", "--mode", "mlperf", "--sweep", "--duration", "600"),
+            2,
+            "Pass --duration 336, or less",
+        ),
+        (("run", "long.toml"), 2, "a command on a host may take 99,999 s. Pass --duration"),
         (("invoke",), 2, "Nothing to send"),
         (("emulator", "env"), 2, "The embedded AWS is not running"),
         (("emulator", "nonsense"), 2, "No such command"),
