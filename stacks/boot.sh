@@ -54,25 +54,29 @@ fetch_wish() {
         --key "artifacts/serving/$accelerator/$1.json" "$home/$1.wish" >/dev/null 2>&1
 }
 
-# Do what the document would: fetch both by their digests, verify them and the artifact, install. With a second
-# word the host stays out of its load balancer's rotation.
+# Do what the document would: fetch both by their digests, verify them and the artifact, install: unless another
+# version than the second word is served by the time the host's lock is had. With a third word the host stays out
+# of its load balancer's rotation.
 serve_version() {
     bundle=$(digest_of bundle "$home/$1.wish")
     request=$(digest_of request "$home/$1.wish")
     [ -n "$bundle" ] && [ -n "$request" ] || return 0
-    SSM_Bucket=$bucket SSM_Operation=install SSM_Bundle=$bundle SSM_Request=$request AMAZONEI_OUTSIDE=${2:-} \
+    SSM_Bucket=$bucket SSM_Operation=install SSM_Bundle=$bundle SSM_Request=$request \
+        AMAZONEI_ONLY_OVER=$2 AMAZONEI_OUTSIDE=${3:-} \
         sh "$home/bootstrap.sh" || echo "amazonei: the $1 version is not served; the next ship installs it"
 }
 
 # A host of a group may come when nobody is there to ship. The version from before comes first, so that this
 # host can go back when the others do. A host that serves nothing is prepared all the same, and where somebody
-# ships meanwhile, that is the newer version and stays.
+# ships meanwhile, that is the newer version and stays. What a ship has switched by now is seen here, and nothing
+# is fetched; one that is under way holds the host's lock, and only the host can tell, once it has that lock.
 serve_what_others_serve() {
     fetch_wish current || return 0
     write_bootstrap >"$home/bootstrap.sh"
-    if fetch_wish previous && [ ! -e "$home/current.json" ]; then serve_version previous outside; fi
+    if fetch_wish previous && [ ! -e "$home/current.json" ]; then serve_version previous '' outside; fi
+    before=$(digest_of manifest "$home/previous.wish")
     case $(digest_of digest "$home/current.json") in
-    '' | "$(digest_of manifest "$home/previous.wish")") serve_version current ;;
+    '' | "$before") serve_version current "$before" ;;
     esac
     rm -f "$home/current.wish" "$home/previous.wish"
 }

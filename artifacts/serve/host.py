@@ -121,6 +121,7 @@ def run(environment: Mapping[str, str]) -> tuple[dict[str, Any], int]:
             progress=_say,
             # A host that comes by itself begins with the version from before, which nobody is to get.
             rotation=None if environment.get("AMAZONEI_OUTSIDE") else choose_rotation(settings, supervisor),
+            only_over=environment.get("AMAZONEI_ONLY_OVER"),
         )
         response, code = respond(host, request, environment.get("SSM_Operation", ""))
         storage.put(f"results/{request.id}/{settings.instance_id}.json", json.dumps(response).encode())

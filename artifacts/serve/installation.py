@@ -50,6 +50,8 @@ class Host:
     drain: Drain = Drain()  # noqa: RUF009 - frozen
     rotation: Rotation | None = None  # of a host behind a load balancer
     count_chips: Callable[[], int] = chip_count
+    # The one digest that a boot may replace: it read what to install before it had the lock.
+    only_over: str | None = None
 
     def client(self, port: int) -> Client:
         """Return a client of the server on a port."""
@@ -67,8 +69,11 @@ def install(host: Host, request: InstallRequest) -> dict[str, Any]:
         raise ArtifactRefused(
             f"The artifact was shipped for {request.accelerator}; this host is {host.settings.accelerator}."
         )
-    enter_environment(host, request.wheelhouse)
     old = read_current(host.settings.home)
+    if old is not None and host.only_over not in (None, old.digest):
+        host.progress(f"{old.digest[:12]} was shipped meanwhile, and stays")
+        return report(old, served_manifest(host.settings, old), changed=False)
+    enter_environment(host, request.wheelhouse)
     if old is not None and _serves(host, old, request):
         as_asked = not request.wheelhouse or old.python == host.settings.python
         served = served_manifest(host.settings, old)

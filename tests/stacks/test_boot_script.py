@@ -172,7 +172,10 @@ FROM_FOLDER = """while [ $# -gt 1 ]; do [ "$1" = --key ] && key=$2; shift; done
 [ -f "$BUCKET/$key" ] || exit 254
 cat "$BUCKET/$key" >"$1"
 """
-GIVEN = 'echo "$SSM_Bucket $SSM_Operation $SSM_Bundle $SSM_Request${AMAZONEI_OUTSIDE:+ outside}" >>"$CALLS"\n'
+GIVEN = (
+    'echo "$SSM_Bucket $SSM_Operation $SSM_Bundle $SSM_Request over ${AMAZONEI_ONLY_OVER-anything}'
+    '${AMAZONEI_OUTSIDE:+, outside}" >>"$CALLS"\n'
+)
 PREVIOUS = json.dumps(
     {"digest": "e" * 64, "port": 8080}
 )  # what the fleet served before, as the host notes it
@@ -211,8 +214,9 @@ def test_a_new_host_installs_what_its_fleet_serves_and_before_it_what_that_goes_
     )
     assert installed.splitlines() == [
         # Nobody is to get it any more: behind a load balancer this host is not in rotation yet.
-        f"bench-artifacts install {'d' * 64} {'f' * 64} outside",
-        f"bench-artifacts install {'a' * 64} {'c' * 64}",
+        f"bench-artifacts install {'d' * 64} {'f' * 64} over , outside",
+        # The host looks again once it has its lock: what a ship has switched by then stays.
+        f"bench-artifacts install {'a' * 64} {'c' * 64} over {'e' * 64}",
     ]
     assert [call for call in of_a_fleet.calls if call.startswith("sh ")] == [
         f"sh {of_a_fleet.home}/bootstrap.sh"
@@ -237,7 +241,12 @@ def test_what_somebody_ships_meanwhile_stays(of_a_fleet: Machine) -> None:
         current={"bundle": "a" * 64, "manifest": "b" * 64, "request": "c" * 64},
         previous={"bundle": "d" * 64, "manifest": "e" * 64, "request": "f" * 64},
     )
-    assert installed == f"bench-artifacts install {'d' * 64} {'f' * 64} outside"
+    assert installed == f"bench-artifacts install {'d' * 64} {'f' * 64} over , outside"
+
+
+def test_without_a_version_from_before_the_current_one_is_installed_over_nothing(of_a_fleet: Machine) -> None:
+    installed = served(of_a_fleet, current={"bundle": "a" * 64, "manifest": "b" * 64, "request": "c" * 64})
+    assert installed == f"bench-artifacts install {'a' * 64} {'c' * 64} over "
 
 
 def test_a_host_of_a_fleet_that_serves_nothing_asks_once(of_a_fleet: Machine) -> None:

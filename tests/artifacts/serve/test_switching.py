@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import fcntl
 import http.client
 import json
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,6 +106,36 @@ def test_without_a_version_from_before_there_is_nothing_to_go_back_to(
     assert serving(machine, "status")["healthy"] is True
 
 
+def booting(machine: Machine, over: str) -> Machine:
+    """Return the host as its boot commands it: nothing may be served but this, or nothing at all."""
+    return replace(machine, environment={**machine.environment, "AMAZONEI_ONLY_OVER": over})
+
+
+def test_a_ship_that_ends_while_a_boot_waits_for_the_lock_stays(
+    new_machine: NewMachine, two_layers: CompileResult, two_layers_retrained: CompileResult
+) -> None:
+    machine = new_machine()
+    served = machine.home / "current.json"
+    first = booting(machine, "").install(two_layers.artifact, two_layers.digest)
+    before = served.read_bytes()
+    boot = booting(machine, two_layers.digest)
+    shipped = boot.install(two_layers_retrained.artifact, two_layers_retrained.digest)
+    assert (first.document["changed"], shipped.document["changed"]) == (True, True), shipped.steps
+
+    after = served.read_bytes()
+    served.write_bytes(before)  # the ship has the lock, and has not switched yet
+    with (machine.home / "lock").open("rb") as lock, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        stale = pool.submit(boot.install, two_layers.artifact, two_layers.digest, id="stale")
+        _until(lambda: _is_awaited(lock.fileno()))
+        served.write_bytes(after)
+        fcntl.flock(lock, fcntl.LOCK_UN)
+    assert (stale.result().code, stale.result().document["changed"]) == (0, False), stale.result().steps
+    assert stale.result().document["digest"] == two_layers_retrained.digest
+    assert serving(machine, "after")["healthy"] is True
+    assert json.loads(served.read_bytes()) == json.loads(after)
+
+
 def test_a_worker_that_dies_is_replaced_and_says_so_in_the_log_and_the_metrics(
     one_version: tuple[Machine, Response],
 ) -> None:
@@ -159,6 +192,12 @@ def _is_worker(pid: int) -> bool:
         return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
+
+
+def _is_awaited(lock: int) -> bool:
+    """Return whether a process waits for the lock on an open file."""
+    waiting = [line for line in Path("/proc/locks").read_text().splitlines() if " -> " in line]
+    return any(f":{os.fstat(lock).st_ino} " in line for line in waiting)
 
 
 def _until(condition: Callable[[], bool]) -> None:
