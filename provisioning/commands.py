@@ -95,7 +95,9 @@ def run_on_hosts(
 
     `on_host` is called with a host and each new state of the command there. A process that ended badly is an
     outcome, since its own words explain it best, and so are the hosts that SSM then spared. Raises
-    `CommandFailed` when nothing but SSM ended it, and `NotFound` without hosts.
+    `CommandFailed` when nothing but SSM ended it, and `NotFound` without hosts. An interruption ends the
+    waiting and not the command: hosts that have not begun begin too, so that a fleet ends up at one version.
+    Its note says so.
     """
     count = len(aws.ec2.instances(dict(command.tags)))
     if not count:
@@ -105,8 +107,13 @@ def run_on_hosts(
         aws, command.tags, count, deadline_s=ONLINE_DEADLINE_S, on_progress=on_progress, clock=clock
     )
     command_id = aws.ssm.send_command(_request(command, len(hosts)))
-    _wait_for_end(_Wait(aws, command_id, hosts, on_progress, on_host), command, clock)
-    outcomes = _outcomes(aws, command_id, hosts)
+    wait = _Wait(aws, command_id, hosts, on_progress, on_host)
+    try:
+        _wait_for_end(wait, command, clock)
+        outcomes = _outcomes(aws, command_id, hosts)
+    except KeyboardInterrupt as interruption:
+        interruption.add_note(_told_going(wait.going, command_id, aws.region))
+        raise
     unfinished = [outcome for outcome in outcomes if not outcome.ended_by_itself]
     if unfinished and not any(outcome.status == "Failed" for outcome in outcomes):
         raise CommandFailed(_told(unfinished), "Run the command again; it is safe to repeat.", outcomes)
@@ -230,6 +237,16 @@ def _told(unfinished: Sequence[HostOutcome]) -> str:
             f"So it did on {_named([outcome.instance_id for outcome in unfinished[STDERR_HOSTS:]])}."
         )
     return "\n".join(lines)
+
+
+def _told_going(going: Sequence[str], command_id: str, region: str) -> str:
+    """Return what an interruption left behind."""
+    if not going:
+        return f"Its command {command_id} has ended on every host."
+    return (
+        f"Its command {command_id} goes on without it, on {_named(going)}, also where it has not begun.\n"
+        f"To end that too: aws ssm cancel-command --region {region} --command-id {command_id}"
+    )
 
 
 def _named(hosts: Sequence[str]) -> str:

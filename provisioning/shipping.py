@@ -175,6 +175,9 @@ def _undone(calls: HostCalls, package: Package, request: InstallRequest, error: 
         told = f"Hosts that had switched and serve the version from before again: {back}."
     except AwsError as second:  # without an answer or a right, it must not hide why the ship failed
         told = f"Rolling back what had switched failed too: {second.message}"
+    except KeyboardInterrupt as interruption:
+        interruption.add_note(f"It was taking back what had switched, because: {error.message}")
+        raise
     return HostFailed(
         f"{error.message}\n{told}", error.hint, operation=error.operation, aws_code=error.aws_code
     )

@@ -18,7 +18,7 @@ import click
 
 from artifacts.errors import AmazoneiError, BadRequest
 from provisioning.cli.console import Console, discard
-from provisioning.cli.interruption import ended_like_ctrl_c
+from provisioning.cli.interruption import ended_like_ctrl_c, left_going
 from provisioning.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -91,11 +91,12 @@ def _translated(error: BaseException) -> AmazoneiError | None:
     if isinstance(error, click.ClickException):
         return _usage_error(error)
     # click turns Ctrl-C into the same Abort as a declined question; the cause tells them apart.
-    if isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, KeyboardInterrupt):
+    interruption = error if isinstance(error, KeyboardInterrupt) else error.__cause__
+    if isinstance(interruption, KeyboardInterrupt):
         hint = (
             "Run the same command again to go on; `amazonei status` shows what exists, `amazonei teardown` "
         )
-        return Interrupted("Interrupted.", f"{hint}removes it.")
+        return Interrupted("\n".join(["Interrupted.", *left_going(interruption)]), f"{hint}removes it.")
     if isinstance(error, click.exceptions.Abort):
         return BadRequest("Not confirmed; nothing was done.", "Pass --yes to go on without the question.")
     return _refused_by_the_machine(error)

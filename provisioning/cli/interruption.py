@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 from provisioning.errors import Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import FrameType
 
     from provisioning.settings import Settings
 
 # What ends a command from outside besides Ctrl-C: `kill`, and the terminal's window being closed.
 ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+AGAIN = "Run the same command again to go on."
 
 
 @contextmanager
@@ -41,15 +43,25 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def left_going(error: BaseException) -> Sequence[str]:
+    """Return what an interruption left going on, as who was interrupted has noted it."""
+    return tuple(getattr(error, "__notes__", ()))
+
+
 @contextmanager
-def resumable(settings: Settings, doing: str) -> Iterator[None]:
+def resumable(
+    settings: Settings, doing: str, *, way_on: str = AGAIN, on_hosts: bool = False
+) -> Iterator[None]:
     """Turn an interruption of `doing` into `Interrupted`, naming the ways on and back."""
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
+        notes = left_going(interruption)
+        told = "\n".join([f"Interrupted while {doing}.", *notes])
+        served = f"  what is served: {settings.command('status --hosts')}\n" if on_hosts else ""
         raise Interrupted(
-            f"Interrupted while {doing}; AWS may go on with what it was asked for.",
-            "Run the same command again to go on.\n"
+            told if notes else f"Interrupted while {doing}; AWS may go on with what it was asked for.",
+            f"{way_on}\n{served}"
             f"  what exists:   {settings.command('status')}\n"
             f"  remove it all: {settings.command('teardown --yes')}",
         ) from None

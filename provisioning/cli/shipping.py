@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from artifacts.errors import BadRequest
 from provisioning.cli.endpoints import ask_endpoint, ship_to_endpoint
+from provisioning.cli.interruption import resumable
 from provisioning.cli.keys import public_key_option, required_signer
 from provisioning.cli.options import ARTIFACT, Context, shared_options
 from provisioning.cli.session import open_hosts
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 PLACES = click.Choice(["ec2", "sagemaker"])
 # Options that say how an artifact is put on hosts.
 OF_HOSTS = ("wave", "wheelhouse", "workers", "batch")
+
+# Rolling back twice is going forward.
+NOT_AGAIN = "Look at what is served before you roll back again: that takes a host that went back forward."
 
 
 @click.command(short_help="Ship an artifact to the hosts.")
@@ -137,7 +141,8 @@ def _roll_back(context: Context, accelerator: str | None, signer: PublicKey | No
         line = f"Would roll back {len(hosts)} {chosen} host(s) to the version from before."
         context.console.answer(document | {"hosts": hosts}, line)
         return
-    with context.console.activity(f"rolling back {chosen}"):
+    what = f"rolling back {chosen}"
+    with resumable(context.settings, what, way_on=NOT_AGAIN, on_hosts=True), context.console.activity(what):
         responses = roll_back(calls, chosen, signer=signer)
     text = "\n".join(
         f"{host}: serving {each['digest'][:12]} ({each['lane']}) again" for host, each in responses.items()
@@ -185,7 +190,8 @@ def _ship(context: Context, package: Package, wanted: Mapping[str, Any], *, dry_
         line = f"Would send {size} to {len(hosts)} {package.accelerator} host(s)."
         context.console.answer(document | {"hosts": hosts}, line)
         return
-    with context.console.activity(f"shipping {package.path.name}"):
+    what = f"shipping {package.path.name}"
+    with resumable(context.settings, what, on_hosts=True), context.console.activity(what):
         responses = deliver(
             calls, package, wave=wanted["wave"], wheels=wheels, scale=scale, resend=wanted["resend"]
         )

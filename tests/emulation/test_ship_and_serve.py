@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -106,6 +108,23 @@ def test_versions_come_and_go_back_under_load(laptop: Laptop, first: Path) -> No
     assert (state["id"], state["serving"]["healthy"], state["problem"]) == (host, True, None)
     assert state["serving"]["digest"] == again["artifact"]
     assert state["previous"] != again["artifact"]
+
+
+def test_ctrl_c_leaves_the_hosts_to_it_says_so_and_the_same_command_goes_on(
+    laptop: Laptop, first: Path
+) -> None:
+    line = ("ship", str(laptop.compiled(7.0)), *EM)
+    ended = laptop.interrupt(signal.SIGINT, ": InProgress", "amazonei", *line)
+    assert ended.code == 75, ended.err
+    found = re.search(r"Its command ([0-9a-f-]{36}) goes on without it, on i-[0-9a-f]+, also", ended.err)
+    assert found, ended.err
+    assert f"cancel-command --region {REGION} --command-id {found[1]}" in ended.err
+    assert "Run the same command again to go on." in ended.err
+    assert "status --hosts" in ended.err
+    laptop.amazonei(*line).ok()
+    assert outputs(laptop) == [14.0, 28.0, 42.0, 56.0]
+    laptop.amazonei("ship", str(first), *EM).ok()
+    assert outputs(laptop) == [1.0, 2.0, 3.0, 4.0]
 
 
 @pytest.mark.parametrize(

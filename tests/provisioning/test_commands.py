@@ -126,6 +126,42 @@ def test_hosts_that_are_listed_late_are_waited_for(world: DeclaredAws) -> None:
     assert lines[-2:] == ["i-late: InProgress", "i-late: Success"]
 
 
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+class InterruptedClock(StillClock):
+    def sleep(self, seconds: float) -> None:
+        raise KeyboardInterrupt
+
+
+def test_an_interruption_says_which_command_goes_on_where_and_does_not_cancel_it(world: DeclaredAws) -> None:
+    declare_fleet(world, 2, "InProgress")
+    world.ec2.declare_host("i-done", TAGS)
+    world.ssm.declare_agent("i-done")
+
+    def interrupt_the_second_look() -> None:
+        world.ssm.on_look = interrupt
+
+    world.ssm.on_look = interrupt_the_second_look
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run(world)
+    (note,) = caught.value.__notes__
+    assert note.splitlines() == [
+        "Its command command-1 goes on without it, on i-000, i-001, also where it has not begun.",
+        "To end that too: aws ssm cancel-command --region us-west-2 --command-id command-1",
+    ]
+    assert world.ssm.cancelled == []
+
+
+def test_an_interruption_before_the_command_leaves_nothing_going(world: DeclaredAws) -> None:
+    declare_fleet(world, 1)
+    world.ssm.looks_until_online["i-000"] = 1
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run(world, clock=InterruptedClock())
+    assert not hasattr(caught.value, "__notes__")
+
+
 def test_hosts_whose_turn_never_came_are_not_waited_for(world: DeclaredAws) -> None:
     declare_fleet(world, 1, "Failed")
     world.ec2.declare_host("i-later", TAGS)

@@ -188,6 +188,24 @@ def test_what_keeps_a_failed_ship_from_going_back_does_not_hide_why_it_failed(
     assert (caught.value.hint, caught.value.aws_code) == ("its log", "serve-failed")
 
 
+def test_an_interruption_while_going_back_tells_why_it_went_back(package: Package) -> None:
+    world = fleet(2)
+    ssm = world.declared.ssm
+    ssm.declare_agent("i-001", "Failed", code=5)
+    world.answers({"ok": False, "error": {"code": "serve-failed", "message": "no golden", "hint": "its log"}})
+
+    def interrupt_the_second_command() -> None:
+        if len(ssm.sent) == 2:
+            raise KeyboardInterrupt
+
+    ssm.on_look = interrupt_the_second_command
+    with pytest.raises(KeyboardInterrupt) as caught:
+        ship(world.calls, package)
+    command, why = caught.value.__notes__
+    assert command.startswith("Its command command-2 goes on without it, on i-000, i-001, ")
+    assert why.startswith("It was taking back what had switched, because: install failed on i-001: no golden")
+
+
 def test_rolling_back_asks_every_host_without_an_upload() -> None:
     world = fleet(2)
     responses = roll_back(world.calls, "c7i.xlarge")
