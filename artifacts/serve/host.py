@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import sys
 import tempfile
 from contextlib import contextmanager
@@ -41,6 +42,8 @@ from artifacts.serve.systemd_door import SystemdForwarder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from types import FrameType
+    from typing import NoReturn
 
 # `list-command-invocations` shows 2,500 characters of both streams together; standard output comes first.
 _LISTED_CHARACTERS = 2000
@@ -132,9 +135,15 @@ def run(environment: Mapping[str, str]) -> tuple[dict[str, Any], int]:
 
 def main() -> int:
     """Run as the SSM document's step."""
+    signal.signal(signal.SIGTERM, _ended)  # what was begun is undone, as after any failure
     response, code = run(os.environ)
     sys.stdout.write(_line(response) + "\n")
     return code
+
+
+def _ended(signum: int, _frame: FrameType | None) -> NoReturn:
+    signal.signal(signum, lambda *_: None)  # once is enough; what is started meanwhile shall not ignore it
+    sys.exit(128 + signum)
 
 
 def _line(response: dict[str, Any]) -> str:

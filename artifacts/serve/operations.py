@@ -26,6 +26,7 @@ from artifacts.serve.requests import (
 )
 from artifacts.serve.rollback import roll_back
 from artifacts.serve.routes import PORTS
+from artifacts.serve.switching import stop_beside
 from artifacts.serve.traffic import read_traffic
 from artifacts.serve.versions import read_previous
 
@@ -171,6 +172,7 @@ def logs(host: Host, request: LogsRequest) -> dict[str, Any]:
 
 def stop(host: Host) -> dict[str, Any]:
     """Stop serving."""
+    stop_beside(host)
     current = read_current(host.settings.home)
     if current is None:
         return {"stopped": False}

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 from artifacts.errors import BadRequest
 from artifacts.serve.current import read_current, require_current
 from artifacts.serve.scale import decide
-from artifacts.serve.switching import report, serve_version
+from artifacts.serve.switching import report, serve_version, stop_beside
 from artifacts.serve.versions import read_previous, verify_version
 
 if TYPE_CHECKING:
+    from artifacts.serve.current import Current
     from artifacts.serve.installation import Host
     from artifacts.serve.requests import RollbackRequest
+    from artifacts.serve.versions import Previous
 
 
 def roll_back(host: Host, request: RollbackRequest) -> dict[str, Any]:
@@ -22,8 +24,9 @@ def roll_back(host: Host, request: RollbackRequest) -> dict[str, Any]:
     """
     home = host.settings.home
     previous = read_previous(home)
-    if request.undoing and (previous is None or previous.left_by != request.undoing):
-        served = read_current(home)
+    served = read_current(home)
+    if request.undoing and not _left_by(request.undoing, previous, served):
+        stop_beside(host)
         return {"digest": served.digest if served else None, "changed": False}
     current = require_current(home)
     if previous is None or previous.digest == current.digest:
@@ -33,5 +36,12 @@ def roll_back(host: Host, request: RollbackRequest) -> dict[str, Any]:
     host.progress(f"verifying the kept version {previous.digest[:12]}")
     manifest = verify_version(host.settings, previous.digest, request.signer)
     scale = decide(previous.scale, manifest, current.workers, host.chips)
-    served = serve_version(host, manifest, scale, request.id, previous.python)
-    return report(served, manifest, changed=True)
+    now = serve_version(host, manifest, scale, request.id, previous.python)
+    return report(now, manifest, changed=True)
+
+
+def _left_by(request_id: str, previous: Previous | None, served: Current | None) -> bool:
+    """Whether that request switched away from the version before: one still served was never left."""
+    if previous is None or previous.left_by != request_id:
+        return False
+    return served is None or served.digest != previous.digest

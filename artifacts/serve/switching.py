@@ -12,7 +12,14 @@ from artifacts.serve.environments import keep_environments, point_environment
 from artifacts.serve.neuron import cores_of_a_worker
 from artifacts.serve.routes import PORTS
 from artifacts.serve.supervision import ServerSpec
-from artifacts.serve.versions import Previous, keep_versions, note_previous, read_previous, version_directory
+from artifacts.serve.versions import (
+    Previous,
+    keep_versions,
+    note_previous,
+    put_back_previous,
+    read_previous,
+    version_directory,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,10 +46,13 @@ def serve_version(host: Host, manifest: Manifest, scale: Scale, request_id: str,
         batch=scale.batch,
         python=python or host.settings.python,
     )
-    _start(host, new, manifest)
-    if old is not None and old.digest != new.digest:
-        note_previous(host.settings.home, _left(old, request_id))
-    _switch(host, old, new)
+    try:
+        _start(host, new, manifest)
+        _switch(host, old, new, request_id)
+    except BaseException:
+        if read_current(host.settings.home) == old:  # else it serves, and the switch was not all of it
+            host.supervisor.stop(new.port)
+        raise
     point_environment(host.settings.home, new.python)
     if old is not None:
         _retire(host, old)
@@ -72,16 +82,41 @@ def report(current: Current, manifest: Manifest, *, changed: bool) -> dict[str, 
     }
 
 
-def _switch(host: Host, old: Current | None, new: Current) -> None:
+def stop_beside(host: Host) -> None:
+    """Stop what a command that was killed left running beside the served version."""
+    served = _served_port(host.settings.home)
+    for port in PORTS:
+        if port != served:
+            host.supervisor.stop(port)
+
+
+def _switch(host: Host, old: Current | None, new: Current, request_id: str) -> None:
     """Make the new version the served one; a balanced host is out of rotation while its door changes."""
     home = host.settings.home
     if host.rotation is None:
-        switch_current(home, new)
+        _take_over(home, old, new, request_id)
         return
     with host.rotation.outside(host.progress, lambda: _served_port(home)):
         if old is not None:
             _drain(host, old)  # the door cuts what it led to the old version
+        _take_over(home, old, new, request_id)
+
+
+def _take_over(home: Path, old: Current | None, new: Current, request_id: str) -> None:
+    """Note what is left and what is served, both or neither.
+
+    Nothing lies between the two: a command that is killed cleans up nothing, and else the note of the
+    version before would be lost for a switch that was not made.
+    """
+    before = read_previous(home)
+    try:
+        if old is not None and old.digest != new.digest:
+            note_previous(home, _left(old, request_id))
         switch_current(home, new)
+    except BaseException:
+        if read_current(home) == old:
+            put_back_previous(home, before)
+        raise
 
 
 def _served_port(home: Path) -> int | None:
@@ -102,7 +137,7 @@ def _retire(host: Host, old: Current) -> None:
 
 
 def _start(host: Host, new: Current, manifest: Manifest) -> None:
-    """Start the server and let it prove itself; raises after stopping it again when it does not."""
+    """Start the server and let it prove itself; raises when it does not."""
     host.supervisor.stop(new.port)  # a left-over of a failed installation
     host.progress(f"starting {manifest.name} ({manifest.lane}) on port {new.port}, {new.workers} workers")
     emulated = host.settings.emulated
@@ -117,13 +152,9 @@ def _start(host: Host, new: Current, manifest: Manifest) -> None:
         pin=not emulated,
         neuron=0 if emulated else cores_of_a_worker(manifest),
     )
-    try:
-        host.supervisor.start(spec)
-        _wait_ready(host, new.port)
-        _answer_golden(host, spec, manifest)
-    except BaseException:
-        host.supervisor.stop(new.port)
-        raise
+    host.supervisor.start(spec)
+    _wait_ready(host, new.port)
+    _answer_golden(host, spec, manifest)
 
 
 def _wait_ready(host: Host, port: int) -> None:

@@ -66,6 +66,14 @@ def note_previous(home: Path, previous: Previous) -> None:
     temporary.replace(home / "previous.json")
 
 
+def put_back_previous(home: Path, previous: Previous | None) -> None:
+    """Let the version to go back to be the one that it was."""
+    if previous is None:
+        (home / "previous.json").unlink(missing_ok=True)
+    elif read_previous(home) != previous:
+        note_previous(home, previous)
+
+
 def signed_by(settings: HostSettings, digest: str, signer: PublicKey) -> bool:
     """Return whether an unpacked version carries this signer's signature of its manifest."""
     directory = version_directory(settings, digest)

@@ -88,6 +88,13 @@ class Machine:
         path.write_bytes(data)
 
     def send(self, request: AnyRequest, **parameters: str) -> Response:
+        """Do what is asked; return what it left behind."""
+        process = self.begin(request, **parameters)
+        out, steps = process.communicate()
+        return self._response(request, process.returncode, out, steps)
+
+    def begin(self, request: AnyRequest, **parameters: str) -> subprocess.Popen[str]:
+        """Start the command, and do not wait for its end."""
         bundle = build_bundle()
         self.store(f"artifacts/bundles/{bundle_digest(bundle)}.zip", bundle)
         self.store(f"artifacts/requests/{request.digest}.json", request.canonical())
@@ -102,25 +109,31 @@ class Machine:
             "SSM_Request": request.digest,
         }
         script = "\n".join(host_document()["mainSteps"][0]["inputs"]["runCommand"])
-        done = subprocess.run(
+        return subprocess.Popen(
             ["sh", "-c", script],
             env=environment | self.environment | parameters,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
         )
-        return self._response(request, done)
 
-    def _response(self, request: AnyRequest, done: subprocess.CompletedProcess[str]) -> Response:
+    def _response(self, request: AnyRequest, code: int, out: str, steps: str) -> Response:
         result = self.root / "bucket" / "results" / request.id / "i-0.json"
         return Response(
-            code=done.returncode,
+            code=code,
             document=json.loads(result.read_bytes()) if result.exists() else {},
-            summary=json.loads(done.stdout or "{}"),
-            steps=done.stderr,
+            summary=json.loads(out or "{}"),
+            steps=steps,
         )
 
     def install(self, artifact: Path, digest: str, bucket: Bucket | None = None, **change: Any) -> Response:
+        """Ship an artifact to this host."""
+        return self.send(self.asked(artifact, digest, bucket, **change))
+
+    def asked(
+        self, artifact: Path, digest: str, bucket: Bucket | None = None, **change: Any
+    ) -> InstallRequest:
+        """Put an artifact into the bucket; return the request to install it, with these members."""
         bucket = bucket or Bucket()
         stored = put(bucket, artifact, digest)
         for name, body in bucket.objects.items():
@@ -133,7 +146,7 @@ class Machine:
             "manifest_digest": digest,
             "accelerator": self.accelerator,
         }
-        return self.send(InstallRequest(**{**fields, **change}))
+        return InstallRequest(**{**fields, **change})
 
     def processes(self) -> list[int]:
         """Return every process whose command line mentions this host."""

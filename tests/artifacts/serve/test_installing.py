@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from artifacts.manifest import Toolchain
+from artifacts.serve.current import read_current
 from artifacts.serve.installation import install
+from artifacts.serve.requests import RollbackRequest
+from artifacts.serve.rollback import roll_back
+from artifacts.serve.rotation import Rotation
 from artifacts.serve.scale import Scale
+from artifacts.serve.versions import Previous, note_previous, read_previous
 from tests.artifacts.serve.staged import Theatre
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from artifacts.compile.request import CompileResult
+    from tests.artifacts.serve.conftest import Machine
+
     NewTheatre = Callable[..., Theatre]
+    NewMachine = Callable[..., Machine]
 
 PIPELINE = "neuroncore-pipeline-cores=8"
 
@@ -75,3 +87,112 @@ def test_an_emulated_host_has_no_chips_of_the_machine_it_runs_on(new_theatre: Ne
     theatre = new_theatre(accelerator="inf2.xlarge", chips=1, emulated=True)
     request = theatre.asked(manifest=for_neuron("torch-neuronx"), scale=Scale(workers=3))
     assert install(theatre.host, request)["workers"] == 3
+
+
+class JammedDoor:
+    """A forwarder that fails from the moment when it is told to."""
+
+    jammed = False
+
+    def lead(self, port: int, to: int) -> None:
+        if self.jammed:
+            raise OSError(f"port {port} cannot be led to {to}")
+
+    def shut(self, port: int) -> None:
+        pass
+
+    def leads_to(self, port: int) -> int | None:
+        return None  # never in rotation, so what fails is to enter it
+
+
+class JammedHealth(JammedDoor):
+    """A forwarder that does not let go of the health port."""
+
+    def shut(self, port: int) -> None:
+        if self.jammed:
+            raise OSError(f"port {port} cannot be shut")
+
+    def leads_to(self, port: int) -> int | None:
+        return 8080
+
+
+def block(theatre: Theatre, name: str) -> None:
+    """Let nobody write this file of the host's, as on a disk that is full."""
+    (theatre.home / name).mkdir()
+
+
+def jam(theatre: Theatre) -> None:
+    assert theatre.rotation is not None
+    theatre.rotation.forwarder.jammed = True  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("door", "fail"),
+    [
+        (None, lambda theatre: block(theatre, ".previous.json.partial")),
+        (None, lambda theatre: block(theatre, ".current.json.partial")),
+        (JammedHealth, jam),
+    ],
+    ids=["note", "switch", "rotation"],
+)
+def test_a_switch_that_fails_leaves_the_server_and_the_version_before_as_they_were(
+    new_theatre: NewTheatre, door: type[JammedDoor] | None, fail: Callable[[Theatre], None]
+) -> None:
+    rotation = Rotation(door(), sleep=lambda _: None) if door else None
+    theatre = new_theatre(rotation=rotation)
+    first, second, third = (theatre.asked(name) for name in ("first", "second", "third"))
+    install(theatre.host, first)
+    install(theatre.host, second)
+    served, before = read_current(theatre.home), read_previous(theatre.home)
+    assert (served and served.port, before and before.digest) == (8081, first.manifest_digest)
+    fail(theatre)
+    with pytest.raises(OSError, match=r"partial|cannot be led"):
+        install(theatre.host, third)
+    assert theatre.stage.ports == {8081}
+    assert (read_current(theatre.home), read_previous(theatre.home)) == (served, before)
+    undone = roll_back(theatre.host, RollbackRequest(id="undo", undoing=third.id))
+    assert undone == {"digest": second.manifest_digest, "changed": False}
+
+
+def test_what_serves_already_is_not_stopped_when_the_rest_of_the_switch_fails(
+    new_theatre: NewTheatre,
+) -> None:
+    theatre = new_theatre(rotation=Rotation(JammedDoor(), sleep=lambda _: None))
+    first, second = theatre.asked("first"), theatre.asked("second")
+    install(theatre.host, first)
+    jam(theatre)
+    with pytest.raises(OSError, match="cannot be led"):
+        install(theatre.host, second)
+    served, before = read_current(theatre.home), read_previous(theatre.home)
+    assert (served and served.digest, before and before.left_by) == (second.manifest_digest, second.id)
+    assert theatre.stage.ports == {8080, 8081}
+
+
+def test_where_a_killed_command_had_only_noted_the_version_there_is_nothing_to_undo(
+    new_theatre: NewTheatre,
+) -> None:
+    theatre = new_theatre()
+    first = theatre.asked("first")
+    install(theatre.host, first)
+    note_previous(theatre.home, Previous(digest=first.manifest_digest, left_by="killed"))
+    theatre.stage.start(replace(theatre.stage.started[0], port=8081))  # what that command had started
+    undone = roll_back(theatre.host, RollbackRequest(id="undo", undoing="killed"))
+    assert undone == {"digest": first.manifest_digest, "changed": False}
+    assert theatre.stage.ports == {8080}
+
+
+def test_a_command_that_is_ended_takes_what_it_started_with_it(
+    new_machine: NewMachine, two_layers: CompileResult
+) -> None:
+    machine = new_machine()
+    process = machine.begin(machine.asked(two_layers.artifact, two_layers.digest))
+    deadline = time.monotonic() + 60
+    while not (machine.home / "run" / "server-8080.json").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, steps = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, steps
+    assert machine.processes() == []
+    assert not (machine.home / "current.json").exists()
