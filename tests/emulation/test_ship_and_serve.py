@@ -186,4 +186,4 @@ def largest_piece(artifact: Path) -> tuple[str, bytes]:
         ),
         artifact,
     )
-    return max(bucket.objects.items(), key=lambda item: ("/pieces/" in item[0], len(item[1])))
+    return max(bucket.objects.items(), key=lambda item: (not item[0].endswith(".recipe"), len(item[1])))
