@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.emulation.laptop import Laptop
 
 EM = ("--emulate", "--region", REGION)
-MODEL = ("compile", "model.py:halve", "--input", "x=float32[1,4]", "--target", "inf2.xlarge", *EM)
+MODEL = ("compile", "model/model.py:halve", "--input", "x=float32[1,4]", "--target", "inf2.xlarge", *EM)
 X = {"inputs": {"x": [[2.0, 4.0, 6.0, 8.0]]}}
 
 pytestmark = pytest.mark.nightly
@@ -27,6 +27,9 @@ pytestmark = pytest.mark.nightly
 def home(laptop: Laptop) -> Path:
     """The folder of the one host of a deployment that stands."""
     laptop.write_job("delivery", "inf2.xlarge")
+    # In a folder of its own: beside it lie the hosts, and a model's whole folder travels.
+    (laptop.folder / "model").mkdir()
+    (laptop.folder / "model.py").rename(laptop.folder / "model" / "model.py")
     # Where this machine's pip finds PyTorch, hosts' packages come from there too.
     (laptop.folder / "amazonei.toml").write_text('[hosts]\ntorch_index = ""\n')
     laptop.amazonei("setup", *EM, "--accelerator", "inf2.xlarge", "--yes").ok()

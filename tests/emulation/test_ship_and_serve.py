@@ -186,4 +186,5 @@ def largest_piece(artifact: Path) -> tuple[str, bytes]:
         ),
         artifact,
     )
-    return max(bucket.objects.items(), key=lambda item: (not item[0].endswith(".recipe"), len(item[1])))
+    pieces = {key: body for key, body in bucket.objects.items() if not key.endswith("recipe")}
+    return max(pieces.items(), key=lambda item: len(item[1]))
