@@ -7,7 +7,9 @@ AmazoneiError                      a fact and a remedy; never raised bare
  |   |- ToolchainMissing           the compiler for this target is not installed here
  |   |- VerificationFailed         the compiled program answers differently from the eager model
  |   `- ArtifactRefused            the archive is corrupt, altered, or made for another target
- `- ServeFailed           exit 5   a host could not fetch, start or answer; what it served before stays
+ |- ServeFailed           exit 5   a host could not fetch, start or answer; what it served before stays
+ |   `- DiskFull                    a host has no room left
+ `- HostBroken            exit 1   what nobody foresaw on a host: a defect of ours, or of the machine
 
 The families that need AWS (preflight, AWS itself, left-overs, interruption) are in
 `provisioning.errors`. This module travels to the hosts, so it imports nothing.
@@ -77,3 +79,21 @@ class ServeFailed(AmazoneiError):
 
     exit_code = 5
     code = "serve-failed"
+
+
+class DiskFull(ServeFailed):
+    """A host has no room left for what it was to do."""
+
+    code = "disk-full"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"The host's disk is full: {what}",
+            "Make room on it or its volume larger (aws ec2 modify-volume, then growpart), and send again.",
+        )
+
+
+class HostBroken(AmazoneiError):
+    """Nobody foresaw this; the traceback is in the command's output."""
+
+    code = "host-broken"

@@ -10,6 +10,7 @@ belong to whoever runs the command (root on AWS), so a server, which runs as ano
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import shutil
@@ -19,7 +20,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from artifacts.errors import BadRequest, ServeFailed
+from artifacts.errors import BadRequest, DiskFull, ServeFailed
 from artifacts.serve.processes import programs
 from artifacts.serve.wheelhouse import INSTALLER, Wheelhouse, requirements_text, wheelhouse_key
 
@@ -196,6 +197,8 @@ def _run(command: list[str], what: str) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ServeFailed(f"{what} failed: {error}", _AGAIN) from error
     if done.returncode != 0:
+        if os.strerror(errno.ENOSPC) in done.stderr:
+            raise DiskFull(f"{what} failed")
         tail = "\n".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-5:])
         raise ServeFailed(f"{what} failed:\n{tail}", _AGAIN)
     return done.stdout

@@ -7,18 +7,20 @@ else a summary; steps go to standard error.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import signal
 import sys
 import tempfile
+import traceback
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artifacts.canonical import SHA256_HEX
-from artifacts.errors import AmazoneiError, BadRequest
+from artifacts.errors import AmazoneiError, BadRequest, DiskFull, HostBroken, ServeFailed
 from artifacts.serve.installation import Host
 from artifacts.serve.operations import perform
 from artifacts.serve.relay import ProcessForwarder
@@ -49,6 +51,11 @@ if TYPE_CHECKING:
 _LISTED_CHARACTERS = 2000
 # Members of a response that a person looks for first; the whole of it is in the bucket.
 _SUMMARY = ("ok", "operation", "id", "digest", "changed", "port", "serving", "stopped", "error")
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+_WHOLE_OUTPUT = (
+    "The host's whole output is in the command history: aws ssm list-command-invocations --details"
+)
 
 
 def choose_supervisor(settings: HostSettings, systemd: Path = RUNNING_SYSTEMD) -> Supervisor:
@@ -89,12 +96,29 @@ def respond(host: Host, request: AnyRequest, operation: str) -> tuple[dict[str, 
         "emulated": host.settings.emulated,
     }
     try:
-        if operation != request.operation.value:
-            raise BadRequest(f"The command says {operation!r}, the request {request.operation.value!r}.")
+        _refuse_other(operation, request)
         with locked(host.settings.home, request):
             return {"ok": True, **response, **perform(host, request)}, 0
-    except AmazoneiError as error:
-        return {"ok": False, **response, "error": error.as_document()}, error.exit_code
+    except Exception as error:  # noqa: BLE001 - without an answer the user would learn nothing
+        told = explained(error)
+        return {"ok": False, **response, "error": told.as_document()}, told.exit_code
+
+
+def _refuse_other(operation: str, request: AnyRequest) -> None:
+    if operation != request.operation.value:
+        raise BadRequest(f"The command says {operation!r}, the request {request.operation.value!r}.")
+
+
+def explained(error: Exception) -> AmazoneiError:
+    """Return what the user is told; the traceback of what was not foreseen goes to the command's output."""
+    if isinstance(error, AmazoneiError):
+        return error
+    traceback.print_exception(error)
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return DiskFull(str(error))
+    if isinstance(error, OSError):
+        return ServeFailed(f"The host's system refused: {error}", _WHOLE_OUTPUT)
+    return HostBroken(f"The host failed with {type(error).__name__}: {error}", _WHOLE_OUTPUT)
 
 
 @contextmanager
@@ -128,8 +152,9 @@ def run(environment: Mapping[str, str]) -> tuple[dict[str, Any], int]:
         )
         response, code = respond(host, request, environment.get("SSM_Operation", ""))
         storage.put(f"results/{request.id}/{settings.instance_id}.json", json.dumps(response).encode())
-    except AmazoneiError as error:
-        return {"ok": False, "error": error.as_document()}, error.exit_code
+    except Exception as error:  # noqa: BLE001 - the command's output is what is left to tell it in
+        told = explained(error)
+        return {"ok": False, "error": told.as_document()}, told.exit_code
     return response, code
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import subprocess
 import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from artifacts.errors import ServeFailed
+from artifacts.errors import DiskFull, ServeFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
 _CHUNK = 1 << 20
+_NO_ROOM = os.strerror(errno.ENOSPC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,8 @@ class Storage:
             raise ServeFailed("This host has no `aws` command.", "Use an image that carries it.") from error
         if done.returncode != 0:
             reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            if _NO_ROOM in done.stderr:
+                raise DiskFull(reason)
             raise ServeFailed(
                 f"aws {service} {operation} failed: {reason}", "Look at the host's role and endpoint."
             )

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from artifacts.serve.scale import Scale
 
 _POLL_S = 0.1
+_NO_MATCH = "The program's answer does not match its golden request's"
+_SAME_MODEL = "Compile the model again, and ship what that makes."
 
 
 def serve_version(host: Host, manifest: Manifest, scale: Scale, request_id: str, python: str = "") -> Current:
@@ -174,21 +176,36 @@ def _wait_ready(host: Host, port: int) -> None:
 
 def _answer_golden(host: Host, spec: ServerSpec, manifest: Manifest) -> None:
     """Send the golden requests over HTTP and compare with the eager model's answers."""
+    from safetensors import SafetensorError
+
     from artifacts.serve.golden import read_goldens
 
-    worst = max(_off_golden(host, spec, golden, manifest.atol) for golden in read_goldens(spec.version))
+    try:
+        goldens = read_goldens(spec.version)
+    except (OSError, SafetensorError) as error:
+        raise ServeFailed(f"The golden requests cannot be read: {error}", _SAME_MODEL) from error
+    if not goldens:
+        raise ServeFailed("The artifact has no golden request to prove itself by.", _SAME_MODEL)
+    worst = max(_off_golden(host, spec, golden, manifest.atol) for golden in goldens)
     host.progress(f"golden request answered, max |diff| {worst:.1e}")
 
 
 def _off_golden(host: Host, spec: ServerSpec, golden: Golden, atol: float) -> float:
     """Return how far one golden request's answer is from the eager one; raises ServeFailed beyond atol."""
+    from safetensors import SafetensorError
     from safetensors import torch as safetensors
 
     from artifacts.serve.agreement import difference
 
     answer = host.client(spec.port).infer(safetensors.save(golden.inputs), SAFETENSORS_TYPE)
-    outputs = safetensors.load(answer)
+    try:
+        outputs = safetensors.load(answer)
+    except SafetensorError as error:
+        raise ServeFailed(f"{_NO_MATCH}: it is no tensors ({error}).", _SAME_MODEL) from error
     names = sorted(golden.outputs)
+    if not set(names) <= set(outputs):
+        found_names = ", ".join(sorted(outputs)) or "nothing"
+        raise ServeFailed(f"{_NO_MATCH}: {found_names}, not {', '.join(names)}.", _SAME_MODEL)
     found = difference([golden.outputs[name] for name in names], [outputs[name] for name in names])
     if found.value > atol:
         reason = found.reason or f"off by {found.value:.3g}, allowed {atol:.3g}"

@@ -9,7 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
+from safetensors import torch as safetensors
 
+from artifacts.errors import ServeFailed
 from artifacts.manifest import Toolchain
 from artifacts.serve.current import read_current
 from artifacts.serve.installation import install
@@ -196,3 +199,20 @@ def test_a_command_that_is_ended_takes_what_it_started_with_it(
     assert process.returncode == 128 + signal.SIGTERM, steps
     assert machine.processes() == []
     assert not (machine.home / "current.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "part"),
+    [
+        (b"no tensors", "it is no tensors"),
+        (safetensors.save({"other": torch.ones(1)}), "other, not output"),
+    ],
+)
+def test_an_answer_of_another_kind_than_the_golden_one_is_told(
+    new_theatre: NewTheatre, body: bytes, part: str
+) -> None:
+    theatre = new_theatre()
+    theatre.stage.body = body
+    with pytest.raises(ServeFailed, match=f"does not match its golden request's: {part}"):
+        install(theatre.host, theatre.asked())
+    assert theatre.stage.ports == set()
