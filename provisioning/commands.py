@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from provisioning.aws.ssm import CommandRequest
-from provisioning.errors import HostFailed, NotFound
+from provisioning.aws.ssm import STDERR_SHOWN, CommandRequest
+from provisioning.errors import AwsError, HostFailed, NotFound
 from provisioning.registration import wait_for_hosts
 from provisioning.waiting import DeadlinePassed, wait_for
 
@@ -24,6 +24,7 @@ ONLINE_DEADLINE_S = 5 * 60.0
 GRACE_S = 60.0
 OVERSHOOT = 0.08  # how late the end of a command may be seen, as a share of what it took
 STDERR_LINES = 15
+STDERR_END = 64 * 1024  # bytes of the whole error output that are read from its end
 STDERR_HOSTS = 3  # whole error output costs a call per host; a fleet fails for one reason
 UNSENT = "Unsent"  # ours: the command was over before this host's turn came
 SPARED = frozenset({UNSENT, "Terminated"})  # too many other hosts had failed
@@ -40,7 +41,7 @@ class HostCommand:
     execution_timeout_s: int
     wave: int = 0  # hosts at once; 0: all of them
     max_errors: str = "100%"  # "0": the first failure keeps the hosts that have not begun from beginning
-    output_bucket: str | None = None
+    output_bucket: str | None = None  # where hosts put their whole output
     output_prefix: str = ""
 
     def delivery_s(self, hosts: int) -> int:
@@ -61,7 +62,7 @@ class HostOutcome:
     status: str
     response_code: int
     output: str  # the first 2,500 characters of what it wrote
-    stderr: str = ""  # the first 8,000 characters; read for the first few hosts without success
+    stderr: str = ""  # or the end of it, where SSM cuts it; read for the first few hosts without success
 
     @property
     def succeeded(self) -> bool:
@@ -110,7 +111,7 @@ def run_on_hosts(
     wait = _Wait(aws, command_id, hosts, on_progress, on_host)
     try:
         _wait_for_end(wait, command, clock)
-        outcomes = _outcomes(aws, command_id, hosts)
+        outcomes = _outcomes(aws, command, command_id, hosts)
     except KeyboardInterrupt as interruption:
         interruption.add_note(_told_going(wait.going, command_id, aws.region))
         raise
@@ -204,14 +205,33 @@ def _wait_for_end(wait: _Wait, command: HostCommand, clock: Clock) -> None:
         ) from None
 
 
-def _outcomes(aws: Aws, command_id: str, hosts: Sequence[str]) -> tuple[HostOutcome, ...]:
+def _outcomes(
+    aws: Aws, command: HostCommand, command_id: str, hosts: Sequence[str]
+) -> tuple[HostOutcome, ...]:
     """Return how it went everywhere, for hosts/50 calls, and a few more for hosts without success."""
     reports = {report.instance_id: report for report in aws.ssm.reports(command_id)}
     bad = sorted(name for name, report in reports.items() if report.detail != "Success")[:STDERR_HOSTS]
-    stderr = {name: aws.ssm.invocation(command_id, name).stderr for name in bad}
+    stderr = {name: _stderr(aws, command, command_id, name) for name in bad}
     return tuple(
         _outcome(name, reports.get(name), stderr.get(name, "")) for name in sorted({*hosts, *reports})
     )
+
+
+def _stderr(aws: Aws, command: HostCommand, command_id: str, instance_id: str) -> str:
+    """Return what the command wrote to stderr on the host: its end, which tells why, where SSM cut that off.
+
+    The agent puts it at `PREFIX/COMMAND/HOST/PLUGIN/STEP/stderr`, as an object, before the command ends.
+    """
+    shown = aws.ssm.invocation(command_id, instance_id).stderr
+    bucket = command.output_bucket
+    if len(shown) < STDERR_SHOWN or bucket is None:
+        return shown
+    try:
+        of_host = aws.s3.keys(bucket, f"{command.output_prefix}/{command_id}/{instance_id}/")
+        found = [key for key in of_host if key.endswith("/stderr")]
+        return aws.s3.end_of(bucket, found[0], STDERR_END).decode(errors="replace") if found else shown
+    except AwsError:  # what failed is to be told, even if only as far as SSM shows it
+        return shown
 
 
 def _outcome(instance_id: str, report: InvocationReport | None, stderr: str) -> HostOutcome:

@@ -113,8 +113,15 @@ def _run(
         execution_timeout_s=operation.timeout_s,
         wave=operation.wave,
         max_errors=operation.max_errors,
+        output_bucket=calls.deployment.bucket,
+        output_prefix=_output_prefix(operation),
     )
     return run_on_hosts(calls.aws, command, on_progress=calls.say, on_host=calls.host_is, clock=calls.clock)
+
+
+def _output_prefix(operation: Operation) -> str:
+    """Return where hosts put what they wrote while they did it: they may write below `results/` only."""
+    return f"results/{operation.request.id}/output"
 
 
 def put_bundle(aws: Aws, bucket: str, *, resend: bool = False) -> str:
@@ -170,7 +177,7 @@ def _stored(calls: HostCalls, operation: Operation, outcome: HostOutcome) -> dic
     try:
         body = calls.aws.s3.get_object(calls.deployment.bucket, key)
     except NotFound:
-        raise _unexplained(operation, outcome) from None
+        raise _unexplained(calls, operation, outcome) from None
     response: dict[str, Any] = json.loads(body)
     return response
 
@@ -180,7 +187,7 @@ def _failure(calls: HostCalls, operation: Operation, outcomes: Sequence[HostOutc
     failed = [outcome for outcome in outcomes if not outcome.succeeded and outcome.status not in SPARED]
     try:
         _response(calls, operation, failed[0])
-        raise _unexplained(operation, failed[0])  # it says that all went well, and exits with an error
+        raise _unexplained(calls, operation, failed[0])  # it says that all went well, and exits with an error
     except HostFailed as error:
         if len(outcomes) == 1:
             return error
@@ -193,12 +200,12 @@ def _failure(calls: HostCalls, operation: Operation, outcomes: Sequence[HostOutc
         )
 
 
-def _unexplained(operation: Operation, outcome: HostOutcome) -> HostFailed:
+def _unexplained(calls: HostCalls, operation: Operation, outcome: HostOutcome) -> HostFailed:
     tail = outcome.stderr.strip().splitlines()[-5:]
     return HostFailed(
         f"{operation.name} on {outcome.instance_id} ended {outcome.status} (exit {outcome.response_code}) "
         "without a response" + (":\n" + "\n".join(tail) if tail else "."),
-        "The host's whole output is in the command history: aws ssm list-command-invocations --details",
+        f"The host's whole output: s3://{calls.deployment.bucket}/{_output_prefix(operation)}/",
         operation="ssm:SendCommand",
         aws_code=outcome.status,
     )

@@ -153,6 +153,11 @@ class S3:
         """Return the object's bytes, or raise `NotFound`."""
         return self._client.get_object(Bucket=bucket, Key=key)["Body"].read()
 
+    @translated("s3:GetObject")
+    def end_of(self, bucket: str, key: str, size: int) -> bytes:
+        """Return the last bytes of an object, all of them where it has no more, or raise `NotFound`."""
+        return self._client.get_object(Bucket=bucket, Key=key, Range=f"bytes=-{size}")["Body"].read()
+
     def pieces(self, bucket: str, key: str) -> Iterator[bytes]:
         """Yield the object's bytes as they arrive; raise `NotFound`, or `AwsError` when they are damaged."""
         with translated("s3:GetObject"):

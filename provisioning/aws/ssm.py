@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm.type_defs import CommandInvocationTypeDef, SendCommandRequestTypeDef
 
 INSTANCES_PER_FILTER = 50  # the most ids DescribeInstanceInformation takes in one filter
+STDERR_SHOWN = 8000  # characters of a command's error output that GetCommandInvocation answers
 GOING = frozenset({"Pending", "InProgress", "Delayed", "Cancelling"})
 
 
@@ -29,7 +30,9 @@ class CommandRequest:
     delivery_timeout_s: int = 120
     max_concurrency: str = "50"  # hosts at once; a number or a percentage, as for max_errors
     max_errors: str = "0"  # SSM stops sending once more hosts than this have failed
-    output_bucket: str | None = None  # where SSM puts the whole output; it shows the first 24,000 characters
+    output_bucket: str | None = (
+        None  # where each host puts its whole output, from which SSM shows the first part
+    )
     output_prefix: str = ""
 
 

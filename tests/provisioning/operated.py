@@ -91,6 +91,9 @@ class Bucket(S3):
             raise NotFound(f"no {key}")
         return body
 
+    def end_of(self, bucket: str, key: str, size: int) -> bytes:
+        return self.get_object(bucket, key)[-size:]
+
     def upload_file(
         self,
         path: Path,

@@ -11,7 +11,7 @@ from artifacts.serve.bundle import build_bundle
 from artifacts.serve.requests import InvokeRequest
 from provisioning.benchmarking import invoke, read_body
 from provisioning.deployment import Deployment, observe_deployment
-from provisioning.errors import HostFailed, NotFound
+from provisioning.errors import AccessDenied, HostFailed, NotFound
 from provisioning.operations import Operation, operate
 from provisioning.shipping import Package, open_package, upload
 from tests.provisioning.declared import declare_aws
@@ -75,6 +75,65 @@ def test_a_host_without_a_response_is_told_with_the_end_of_its_output(world: Wor
     assert "install on i-1 ended Failed (exit 137) without a response" in caught.value.message
     assert "line 8" in caught.value.message
     assert "line 3" not in caught.value.message
+
+
+OUTPUT = f"results/{'a' * 32}/output"
+WHOLE = "".join(f"line {number}\n" for number in range(20_000)) + "ImportError: libnrt.so.1"
+
+
+def failing(world: World, status: str = "Failed", stderr: str = WHOLE) -> str:
+    """Let the host fail, and return where it puts its error output: SSM shows the first 8,000 characters."""
+    world.declared.ssm.declare_agent("i-1", status, code=1, stderr=stderr[:8000])
+    return f"{OUTPUT}/command-1/i-1/awsrunShellScript/host/stderr"
+
+
+def told(world: World) -> HostFailed:
+    with pytest.raises(HostFailed) as caught:
+        operate(world.calls, "c7i.xlarge", operation("install"))
+    return caught.value
+
+
+def test_hosts_put_their_whole_output_below_the_request_s_results(world: World) -> None:
+    world.declared.ssm.declare_agent("i-1")
+    world.answers({"ok": True})
+    operate(world.calls, "c7i.xlarge", operation())
+    (sent,) = world.declared.ssm.sent
+    assert (sent.output_bucket, sent.output_prefix) == ("box", OUTPUT)
+    assert not [key for _, key, _ in world.bucket.requests if key.startswith(OUTPUT)]  # it is not read
+
+
+@pytest.mark.parametrize("status", ["Failed", "ExecutionTimedOut"])
+def test_the_end_of_an_error_output_that_ssm_cuts_comes_from_the_bucket(world: World, status: str) -> None:
+    world.bucket.objects[failing(world, status)] = WHOLE.encode()
+    error = told(world)
+    assert error.message.endswith("line 19999\nImportError: libnrt.so.1")
+    asked = [(verb, key) for verb, key, _ in world.bucket.requests if key.startswith(OUTPUT)]
+    assert [verb for verb, _ in asked] == ["LIST", "GET"]
+
+
+def test_where_the_whole_output_is_told_to_a_person_who_wants_it(world: World) -> None:
+    failing(world)
+    assert told(world).hint == f"The host's whole output: s3://box/{OUTPUT}/"
+
+
+def test_an_error_output_that_ssm_shows_whole_is_not_fetched(world: World) -> None:
+    world.bucket.objects[failing(world, stderr="short")] = b"another"
+    assert told(world).message.endswith(":\nshort")
+    assert not [key for _, key, _ in world.bucket.requests if key.startswith(OUTPUT)]
+
+
+def test_an_output_that_cannot_be_read_does_not_hide_that_the_host_failed(world: World) -> None:
+    failing(world)  # and nothing in the bucket
+    last = WHOLE[:8000].splitlines()[-1]
+    assert told(world).message.endswith(last)
+
+    def refused(key: str) -> None:
+        if key.endswith("/stderr"):
+            raise AccessDenied("You may not read.")
+
+    world.bucket.objects[failing(world)] = b""
+    world.bucket.respond = refused
+    assert told(world).message.endswith(last)
 
 
 def test_an_answer_says_who_gave_it_and_that_it_is_emulated(world: World) -> None:

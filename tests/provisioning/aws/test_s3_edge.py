@@ -87,6 +87,13 @@ def test_an_objects_bytes_are_read(stub: StubService) -> None:
     assert S3(client, "us-west-2").get_object("b", "k") == b"hello"
 
 
+def test_the_end_of_an_object_is_asked_for_by_its_size(stub: StubService) -> None:
+    client, stubber = stub("s3")
+    body = StreamingBody(io.BytesIO(b"llo"), 3)
+    stubber.add_response("get_object", {"Body": body}, {"Bucket": "b", "Key": "k", "Range": "bytes=-3"})
+    assert S3(client, "us-west-2").end_of("b", "k", 3) == b"llo"
+
+
 def test_versions_and_delete_markers_are_both_versions(stub: StubService) -> None:
     client, stubber = stub("s3")
     stubber.add_response(

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
+from provisioning.aws import Credentials
+from provisioning.aws import connect as open_aws
+from provisioning.commands import HostCommand, run_on_hosts
 from provisioning.emulator import processes
+from provisioning.waiting import SystemClock
 from tests.provisioning.emulator.emulated import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from provisioning.emulator.state import Running
     from tests.provisioning.emulator.emulated import Emulated
 
 HOSTILE = (
@@ -207,6 +212,32 @@ def test_whole_output_goes_to_the_bucket_in_the_agents_layout(aws: Emulated, hos
     key = f"results/1/{command}/{host}/awsrunShellScript/0.awsrunShellScript/stdout"
     assert answer["StandardOutputUrl"] == f"https://s3.us-west-2.amazonaws.com/command-output/{key}"
     assert aws.s3.get_object(Bucket="command-output", Key=key)["Body"].read() == b"o" * 30_000
+
+
+def test_our_commands_tell_the_end_of_an_error_output_that_is_cut(
+    aws: Emulated, host: str, running: Running
+) -> None:
+    aws.s3.create_bucket(Bucket="whole", CreateBucketConfiguration={"LocationConstraint": "us-west-2"})
+    keys = Credentials(access_key=running.access_key, secret_key=running.secret_key)
+    command = HostCommand(
+        document="AWS-RunShellScript",
+        parameters={"commands": "seq 30000 >&2; exit 3"},
+        tags={"role": "shared", "team": "red"},
+        delivery_timeout_s=60,
+        execution_timeout_s=60,
+        output_bucket="whole",
+        output_prefix="results/1/output",
+    )
+    (outcome,) = run_on_hosts(
+        open_aws("us-west-2", endpoint_url=running.endpoint_url, credentials=keys),
+        command,
+        on_progress=lambda _: None,
+        on_host=lambda *_: None,
+        clock=SystemClock(),
+    )
+    assert (outcome.instance_id, outcome.response_code) == (host, 3)
+    assert outcome.stderr.splitlines()[-1] == "30000"
+    assert len(outcome.stderr) == 64 * 1024
 
 
 def test_targets_are_hosts_that_carry_every_tag(aws: Emulated, host: str) -> None:
