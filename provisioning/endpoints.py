@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from artifacts.errors import ArtifactRefused, BadRequest
 from artifacts.serve.sagemaker.fitness import refuse_older_torch
 from artifacts.targets import find, refuse_retired
-from provisioning.deploying import StackRequest, delete_stack, deploy_stack
+from provisioning.deploying import StackRequest, deploy_stack
 from provisioning.deployment import TAG_DEPLOYMENT, TAG_EXPIRES
-from provisioning.errors import AwsError, EndpointFailed, StackFailed
+from provisioning.endpoint_failures import explained, read_log, read_reason
+from provisioning.errors import AwsError, StackFailed
 from provisioning.plan import DeployStack, describe
 from provisioning.pricing import endpoint_estimate
 from provisioning.standing_endpoints import endpoint_name
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from stacks.synth import SynthesizedStack
 
 TAG_RUN = "amazonei:run"
-LOG_GROUP = "/aws/sagemaker/Endpoints/"
-LOG_LINES = 25
-ENDPOINT_TYPE = "AWS::SageMaker::Endpoint"
 # Streams are dated by AWS's clock, and this machine's may be ahead of it.
 CLOCK_SKEW_S = 120.0
 
@@ -213,8 +211,8 @@ def perform(calls: HostCalls, plan: EndpointPlan) -> bool:
             ),
         )
     except StackFailed as failure:
-        reason = _reason(calls, plan.name, heard)
-        raise _explained(calls, plan, failure, (reason, _log(calls, plan.name, began))) from failure
+        told = (read_reason(calls, plan.name, heard), read_log(calls, plan.name, began))
+        raise explained(calls, plan, failure, told) from failure
     return sent or bool(heard)
 
 
@@ -248,46 +246,3 @@ def _state(calls: HostCalls, name: str) -> str:
         return calls.aws.sagemaker.endpoint(name).status
     except AwsError:
         return "not there yet"
-
-
-def _reason(calls: HostCalls, name: str, heard: Sequence[StackEvent]) -> str:
-    """Return why the endpoint failed, or "" when it was something else that did."""
-    told = [event.reason for event in heard if event.failed and event.type == ENDPOINT_TYPE]
-    if not told:
-        return ""
-    try:
-        return calls.aws.sagemaker.endpoint(name).failure or told[0]
-    except AwsError:
-        return told[0]
-
-
-def _explained(
-    calls: HostCalls, plan: EndpointPlan, failure: StackFailed, told: tuple[str, Sequence[str]]
-) -> AwsError:
-    """Return the failure with what SageMaker and the container say, once what never served is deleted."""
-    stack = calls.aws.cloudformation.describe_stack(plan.step.stack.name)
-    served_before = stack is not None and stack.status != "CREATE_FAILED"
-    if stack is not None and not served_before:
-        calls.say(f"deleting stack {stack.name}, whose endpoint never served")
-        delete_stack(calls.aws, stack, on_event=lambda event: event.tell(calls.say), clock=calls.clock)
-    reason, lines = told
-    if not reason:
-        return failure
-    log = (
-        "\n".join(["", "The end of the container's log:", *(f"  {line}" for line in lines)]) if lines else ""
-    )
-    return EndpointFailed(
-        f"Endpoint {plan.name} failed: {reason}{log if lines else ''}",
-        "The version from before serves on." if served_before else "Nothing of the endpoint is left.",
-        operation=failure.operation,
-        aws_code=failure.aws_code,
-    )
-
-
-def _log(calls: HostCalls, name: str, began: float) -> tuple[str, ...]:
-    """Return the last lines of the newest container, or nothing where none of them can be read."""
-    try:
-        streams = calls.aws.logs.streams_since(f"{LOG_GROUP}{name}", began)
-        return calls.aws.logs.tail(f"{LOG_GROUP}{name}", streams[-1], LOG_LINES) if streams else ()
-    except AwsError as error:
-        return (f"(it could not be read: {error.message})",)

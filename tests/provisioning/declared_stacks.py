@@ -144,7 +144,7 @@ class DeclaredCloudFormation(CloudFormation):
         verb = "CREATE" if declared.record.in_review else "UPDATE"
         tags = declared.change_sets[name].tags
         declared.record = replace(declared.record, tags=tags, outputs=self._outputs)
-        declared.coming.extend(self._story(declared, verb))
+        declared.coming.extend(self._story(declared, verb, keep_failed=keep_failed))
 
     def delete_change_set(self, stack: str, name: str) -> None:
         self.calls.append(f"delete-change-set {stack}")
@@ -198,7 +198,7 @@ class DeclaredCloudFormation(CloudFormation):
             if self.s3.holds_something(resource.physical_id)
         ]
 
-    def _story(self, declared: DeclaredStack, verb: str) -> list[StackEvent]:
+    def _story(self, declared: DeclaredStack, verb: str, *, keep_failed: bool) -> list[StackEvent]:
         begin = self._event(declared, f"{verb}_IN_PROGRESS")
         if self._failure is None:
             return [
@@ -208,10 +208,15 @@ class DeclaredCloudFormation(CloudFormation):
             ]
         back = "ROLLBACK" if verb == "CREATE" else "UPDATE_ROLLBACK"
         other = ("Other", "AWS::S3::Bucket", "Resource creation cancelled")
-        return [
+        failed = [
             begin,
             self._event(declared, f"{verb}_FAILED", about=self._failure),
             self._event(declared, f"{verb}_FAILED", about=other),
+        ]
+        if keep_failed:
+            return [*failed, self._event(declared, f"{verb}_FAILED")]
+        return [
+            *failed,
             self._event(declared, f"{back}_IN_PROGRESS"),
             self._event(declared, f"{back}_COMPLETE"),
         ]

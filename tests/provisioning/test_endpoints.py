@@ -21,7 +21,7 @@ from provisioning.endpoints import (
     refuse_unguarded,
     refuse_unservable,
 )
-from provisioning.errors import EndpointFailed
+from provisioning.errors import EndpointFailed, StackFailed
 from provisioning.operations import HostCalls
 from provisioning.pricing import PriceTable
 from provisioning.standing_endpoints import choose_standing
@@ -191,20 +191,55 @@ def test_a_known_package_is_not_sent_again(world: DeclaredAws, package: ModelPac
     assert world.aws.s3.sent == [package.key]
 
 
-def test_a_failed_endpoint_tells_its_reason_and_its_log(world: DeclaredAws, package: ModelPackage) -> None:
-    plan = planned(world, package)
+TOLD = (
+    "Endpoint demo-c7i-xlarge failed: It did not pass the ping health check.\n"
+    "The end of the container's log:\n  Traceback\n  RuntimeError: no such program"
+)
+
+
+@pytest.fixture
+def failing(world: DeclaredAws) -> DeclaredAws:
+    """Return an account in which the endpoint's container ends."""
     world.cloudformation.the_change_will_fail(
         "Endpoint", "AWS::SageMaker::Endpoint", "Resource handler returned message: no"
     )
     world.aws.sagemaker = DeclaredSageMaker("It did not pass the ping health check.")
     world.aws.logs = DeclaredLogs("Traceback", "RuntimeError: no such program")
+    return world
+
+
+def test_a_failed_endpoint_tells_its_reason_and_its_log(failing: DeclaredAws, package: ModelPackage) -> None:
     with pytest.raises(EndpointFailed) as failed:
-        perform(calls(world), plan)
+        perform(calls(failing), planned(failing, package))
     assert failed.value.exit_code == 5
+    assert failed.value.message == TOLD
+    assert failed.value.hint == "Nothing of the endpoint is left."
+    assert failing.cloudformation.names() == ["demo"]
+
+
+def test_a_failed_endpoint_that_cannot_be_deleted_tells_its_reason_all_the_same(
+    failing: DeclaredAws, package: ModelPackage
+) -> None:
+    failing.cloudformation.the_deletion_will_hang()
+    with pytest.raises(EndpointFailed) as failed:
+        perform(calls(failing), planned(failing, package))
     assert failed.value.message == (
-        "Endpoint demo-c7i-xlarge failed: It did not pass the ping health check.\n"
-        "The end of the container's log:\n  Traceback\n  RuntimeError: no such program"
+        f"{TOLD}\nWhat is left of the endpoint could not be deleted: "
+        f"Stack arn:{STACK}/1 had not settled after 45 minutes."
     )
+    assert failed.value.hint.endswith("`amazonei teardown` deletes it with the rest.")
+
+
+def test_a_stack_that_cannot_be_deleted_does_not_hide_what_failed_in_it(
+    world: DeclaredAws, package: ModelPackage
+) -> None:
+    world.cloudformation.the_change_will_fail("Role", "AWS::IAM::Role", "no such policy")
+    world.cloudformation.the_deletion_will_hang()
+    with pytest.raises(StackFailed) as failed:
+        perform(calls(world), planned(world, package))
+    first, second = failed.value.message.splitlines()
+    assert "no such policy" in first
+    assert "could not be deleted: " in second
 
 
 def test_an_endpoint_is_asked_by_name_or_by_being_the_only_one(world: DeclaredAws) -> None:
