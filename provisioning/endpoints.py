@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from artifacts.errors import ArtifactRefused, BadRequest
 from artifacts.serve.sagemaker.fitness import refuse_older_torch
 from artifacts.targets import find, refuse_retired
+from provisioning.aws.s3 import upload_checksum
 from provisioning.deploying import StackRequest, deploy_stack
 from provisioning.deployment import TAG_DEPLOYMENT, TAG_EXPIRES
 from provisioning.endpoint_failures import explained, read_log, read_reason
@@ -49,6 +50,7 @@ class EndpointPlan:
     tags: Mapping[str, str]
     cost: Estimate
     notes: tuple[str, ...]  # what a person should know before accepting
+    resend: bool = False  # send the package whatever the bucket has
 
     @property
     def name(self) -> str:
@@ -73,8 +75,9 @@ class EndpointPlan:
     def steps(self) -> list[str]:
         """Return the lines a person reads before accepting."""
         megabytes = f"{self.package.size / 1e6:.1f} MB"
+        unless = "" if self.resend else " unless it is there"
         return [
-            f"upload the package ({megabytes}, {self.package.sha256[:12]}) unless it is there",
+            f"upload the package ({megabytes}, {self.package.sha256[:12]}){unless}",
             describe(self.step),
             f"wait until endpoint {self.name} is in service on {self.endpoint.instance_type}",
         ]
@@ -192,7 +195,7 @@ def perform(calls: HostCalls, plan: EndpointPlan) -> bool:
     Raises `EndpointFailed` with SageMaker's reason and the end of the container's log. What served before
     goes on serving; an endpoint that never did is deleted.
     """
-    sent = upload(calls, plan.package)
+    sent = upload(calls, plan.package, resend=plan.resend)
     heard: list[StackEvent] = []
 
     def hear(event: StackEvent) -> None:
@@ -216,15 +219,22 @@ def perform(calls: HostCalls, plan: EndpointPlan) -> bool:
     return sent or bool(heard)
 
 
-def upload(calls: HostCalls, package: ModelPackage) -> bool:
-    """Put the package into the bucket unless it is there; return whether it was sent."""
+def upload(calls: HostCalls, package: ModelPackage, *, resend: bool = False) -> bool:
+    """Put the package into the bucket unless it is there; return whether it was sent.
+
+    What is there is held against the checksum that S3 itself keeps: metadata are whatever the writer says.
+    """
     bucket = calls.deployment.bucket
-    stored = calls.aws.s3.head_object(bucket, package.key)
-    if stored is not None and (stored.size, stored.metadata.get("sha256")) == (package.size, package.sha256):
+    kept = None if resend else calls.aws.s3.kept_checksum(bucket, package.key)
+    if kept is not None and kept == upload_checksum(package.path):
         calls.say(f"{package.key} is in the bucket already")
         return False
+    if kept is not None:
+        calls.say(
+            f"{package.key} in the bucket has another SHA-256 than the package, or none: it is replaced"
+        )
     calls.say(f"uploading {package.path.name} ({package.size / 1e6:.1f} MB)")
-    calls.aws.s3.upload_file(package.path, bucket, package.key, metadata={"sha256": package.sha256})
+    calls.aws.s3.upload_file(package.path, bucket, package.key)
     return True
 
 

@@ -34,7 +34,7 @@ class Shipped:
     """What an endpoint serves, known when its stack is deployed."""
 
     model_data: str  # the S3 URI of the package
-    manifest_digest: str  # told to the container by the stack, so that the bucket alone cannot change it
+    manifest_digest: str  # told to the container by the stack: its code refuses another artifact
 
 
 class Endpoint(Construct):

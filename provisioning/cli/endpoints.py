@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from stacks.synth import SynthesizedStack
 
 
-def ship_to_endpoint(context: Context, package: Package, *, yes: bool, dry_run: bool) -> None:
+def ship_to_endpoint(context: Context, package: Package, *, yes: bool, dry_run: bool, resend: bool) -> None:
     """Show what shipping to the endpoint does and costs, do it, and say what is served there."""
     from artifacts.serve.sagemaker.package import build_package
     from provisioning.cli.provision import accept
@@ -33,6 +34,7 @@ def ship_to_endpoint(context: Context, package: Package, *, yes: bool, dry_run: 
         stacks = _templates(context, spec)
         emulated = context.settings.emulated
         plan = plan_endpoint(calls.deployment, spec, stacks, packed, PriceTable.load(), emulated=emulated)
+        plan = replace(plan, resend=resend)
         refuse_unguarded(calls, plan.step.stack.name)
         for note in plan.notes:
             context.console.warn(note)

@@ -98,7 +98,7 @@ def ship(
         return
     package = _open(artifact, signer, accelerator)
     if wanted["to"] == "sagemaker":
-        ship_to_endpoint(context, package, yes=wanted["yes"], dry_run=dry_run)
+        ship_to_endpoint(context, package, yes=wanted["yes"], dry_run=dry_run, resend=wanted["resend"])
     else:
         _ship(context, package, wanted, dry_run=dry_run)
 

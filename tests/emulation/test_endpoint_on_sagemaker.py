@@ -56,6 +56,8 @@ def test_an_endpoint_serves_what_is_shipped_and_tells_why_it_does_not(laptop: La
     wrong = laptop.amazonei(*asked, stdin='{"inputs": {"x": [[2, 4]]}}')
     assert (wrong.code, "expected x=float32[1,4]" in wrong.document["error"]["message"]) == (2, True)
     assert shipped(laptop, good).ok().document["changed"] is False
+    again = shipped(laptop, good, "--resend").ok().document
+    assert (again["changed"], "unless it is there" in again["steps"][0]) == (True, False)
 
     failed = shipped(laptop, broken)
     assert failed.code == 5

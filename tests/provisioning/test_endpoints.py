@@ -10,7 +10,7 @@ import pytest
 from artifacts.errors import ArtifactRefused, BadRequest
 from artifacts.serve.sagemaker.package import ModelPackage
 from provisioning.aws.logs import Logs
-from provisioning.aws.s3 import ObjectRecord
+from provisioning.aws.s3 import upload_checksum
 from provisioning.aws.sagemaker import EndpointRecord, SageMaker
 from provisioning.deployment import Deployment
 from provisioning.endpoints import (
@@ -20,6 +20,7 @@ from provisioning.endpoints import (
     plan_endpoint,
     refuse_unguarded,
     refuse_unservable,
+    upload,
 )
 from provisioning.errors import EndpointFailed, StackFailed
 from provisioning.operations import HostCalls
@@ -47,11 +48,11 @@ class Store(DeclaredS3):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stored: dict[str, ObjectRecord] = {}
+        self.kept: dict[str, str] = {}
         self.sent: list[str] = []
 
-    def head_object(self, bucket: str, key: str) -> ObjectRecord | None:
-        return self.stored.get(key)
+    def kept_checksum(self, bucket: str, key: str) -> str | None:
+        return self.kept.get(key)
 
     def upload_file(
         self,
@@ -62,7 +63,7 @@ class Store(DeclaredS3):
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         self.sent.append(key)
-        self.stored[key] = ObjectRecord(key=key, size=path.stat().st_size, metadata=metadata or {})
+        self.kept[key] = upload_checksum(path)
 
 
 class DeclaredSageMaker(SageMaker):
@@ -189,6 +190,32 @@ def test_a_known_package_is_not_sent_again(world: DeclaredAws, package: ModelPac
     assert perform(calls(world), plan) is False
     assert isinstance(world.aws.s3, Store)
     assert world.aws.s3.sent == [package.key]
+
+
+@pytest.mark.parametrize("kept", ["c29tZXRoaW5nIGVsc2U=", ""])
+def test_an_object_of_another_checksum_is_replaced(
+    world: DeclaredAws, package: ModelPackage, kept: str
+) -> None:
+    said: list[str] = []
+    world.aws.s3 = store = Store()
+    store.kept[package.key] = kept  # whatever its metadata and its size say
+    assert upload(replace(calls(world), say=said.append), package) is True
+    assert store.sent == [package.key]
+    assert "has another SHA-256 than the package, or none: it is replaced" in said[0]
+    assert upload(calls(world), package) is False
+
+
+def test_a_package_is_sent_again_when_that_is_asked_for(world: DeclaredAws, package: ModelPackage) -> None:
+    plan = planned(world, package)
+    world.cloudformation.the_stack_will_have(EndpointName="demo-c7i-xlarge")
+    perform(calls(world), plan)
+    again = replace(plan, resend=True)
+    assert "unless it is there" in plan.steps()[0]
+    assert "unless" not in again.steps()[0]
+    world.cloudformation.the_change_set_will_be_refused("The submitted information didn't contain changes.")
+    assert perform(calls(world), again) is True
+    assert isinstance(world.aws.s3, Store)
+    assert world.aws.s3.sent == [package.key] * 2
 
 
 TOLD = (

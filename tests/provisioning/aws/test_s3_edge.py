@@ -13,7 +13,7 @@ from botocore.response import StreamingBody
 from moto import mock_aws
 
 from provisioning.aws.blocks import Blocks
-from provisioning.aws.s3 import CLASSIC, S3, ListedObject, MultipartUpload, ObjectVersion
+from provisioning.aws.s3 import CLASSIC, S3, ListedObject, MultipartUpload, ObjectVersion, upload_checksum
 from provisioning.errors import AccessDenied, AwsError, NotFound
 
 if TYPE_CHECKING:
@@ -58,6 +58,36 @@ def test_an_object_that_is_not_there_is_none_and_a_forbidden_one_is_an_error(stu
     record = edge.head_object("b", "k")
     assert record is not None
     assert (record.size, record.metadata) == (5, {"a": "b"})
+
+
+def test_the_checksum_that_s3_keeps_is_asked_for(stub: StubService) -> None:
+    client, stubber = stub("s3")
+    asked = {"Bucket": "b", "Key": "k", "ChecksumMode": "ENABLED"}
+    told = {"ContentLength": 5, "Metadata": {}}
+    stubber.add_client_error("head_object", "404", "Not Found", 404, None, asked)
+    stubber.add_response("head_object", {**told, "ChecksumCRC64NVME": "AAAAAAAAAAA="}, asked)
+    stubber.add_response(
+        "head_object", {**told, "ChecksumSHA256": "abc=", "ChecksumType": "FULL_OBJECT"}, asked
+    )
+    stubber.add_response(
+        "head_object", {**told, "ChecksumSHA256": "abc=-3", "ChecksumType": "COMPOSITE"}, asked
+    )
+    edge = S3(client, "us-west-2")
+    assert [edge.kept_checksum("b", "k") for _ in range(4)] == [None, "", "abc=", "abc="]
+
+
+@pytest.mark.parametrize("size", [0, 7, (8 << 20) - 1, 8 << 20, (8 << 20) + 1, 20_000_000])
+def test_the_checksum_of_a_file_is_the_one_that_is_kept_of_it(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "package"
+    path.write_bytes((bytes(range(251)) * (size // 251 + 1))[:size])
+    with mock_aws():
+        client: Any = boto3.client("s3", region_name="us-east-1")
+        client.create_bucket(Bucket="bucket")
+        edge = S3(client, "us-east-1")
+        edge.upload_file(path, "bucket", "k")
+        assert edge.kept_checksum("bucket", "k") == upload_checksum(path)
+        client.put_object(Bucket="bucket", Key="k", Body=b"x" * size + b"y", ChecksumAlgorithm="SHA256")
+        assert edge.kept_checksum("bucket", "k") not in ("", upload_checksum(path))
 
 
 def test_every_put_carries_a_sha256(stub: StubService) -> None:
