@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artifacts import canonical
 from artifacts.archive import MANIFEST_NAME, open_verified
-from artifacts.errors import ArtifactRefused, ServeFailed
+from artifacts.errors import ArtifactRefused, BadRequest, ServeFailed
 from artifacts.manifest import Manifest
 from artifacts.recipe import MAX_BYTES, Recipe, assemble, unpacked
 from artifacts.serve.client import Client
@@ -23,7 +23,7 @@ from artifacts.serve.processor import installed_torch, processor_features, refus
 from artifacts.serve.scale import decide, fitted
 from artifacts.serve.settings import HostSettings, available_cpus
 from artifacts.serve.switching import report, serve_version
-from artifacts.serve.versions import signed_by, verify_version, version_directory
+from artifacts.serve.versions import put_version, signed_by, verify_version, version_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,15 +74,15 @@ def install(host: Host, request: InstallRequest) -> dict[str, Any]:
         host.progress(f"{old.digest[:12]} was shipped meanwhile, and stays")
         return report(old, served_manifest(host.settings, old), changed=False)
     enter_environment(host, request.wheelhouse)
-    if old is not None and _serves(host, old, request):
+    served = _serving(host, old, request) if old is not None else None
+    if old is not None and served is not None:
         as_asked = not request.wheelhouse or old.python == host.settings.python
-        served = served_manifest(host.settings, old)
         if as_asked and fitted(request.scale, served, host.chips).allows(old.scale):
             if host.rotation is not None:  # a command that was broken off may have left it outside
                 host.rotation.enter(old.port, host.progress)
             return report(old, served, changed=False)
         # The same version, in another environment or at another scale.
-        manifest = verify_version(host.settings, old.digest, request.signer)
+        manifest = _verified(host, request)
     else:
         manifest = _bring(host, request)
     scale = _decided(host, request.scale, manifest)
@@ -96,11 +96,24 @@ def _decided(host: Host, asked: Scale, manifest: Manifest) -> Scale:
     return scale
 
 
-def _serves(host: Host, current: Current, request: InstallRequest) -> bool:
-    """Return whether the request is fulfilled: that very version answers, signed by whom the request asks."""
+def _serving(host: Host, current: Current, request: InstallRequest) -> Manifest | None:
+    """Return the manifest where that very version answers, signed by whom the request asks; else None."""
     if current.digest != request.manifest_digest or not host.client(current.port).healthy():
-        return False
-    return request.signer is None or signed_by(host.settings, current.digest, request.signer)
+        return None
+    if request.signer is not None and not signed_by(host.settings, current.digest, request.signer):
+        return None
+    with suppress(OSError, BadRequest, ArtifactRefused):  # the disk may have lost what the server has loaded
+        return served_manifest(host.settings, current)
+    return None
+
+
+def _verified(host: Host, request: InstallRequest) -> Manifest:
+    """Return the manifest of what is unpacked already; where that was changed, it is brought anew."""
+    try:
+        return verify_version(host.settings, request.manifest_digest, request.signer)
+    except ArtifactRefused as error:
+        host.progress(error.message)
+        return _bring(host, request)
 
 
 def served_manifest(settings: HostSettings, current: Current) -> Manifest:
@@ -127,10 +140,7 @@ def _bring(host: Host, request: InstallRequest) -> Manifest:
             unpacked = Path(scratch) / "unpacked"
             unpacked.mkdir(mode=0o755)
             contents.unpack(unpacked)
-            target = version_directory(host.settings, contents.manifest.digest)
-            # A healthy server's only when its version is signed anew: what it needs, it has loaded.
-            shutil.rmtree(target, ignore_errors=True)
-            unpacked.rename(target)
+            put_version(host.settings, contents.manifest.digest, unpacked)
             return contents.manifest
 
 

@@ -115,6 +115,34 @@ def verify_version(settings: HostSettings, digest: str, signer: PublicKey | None
 _AGAIN = "Ship that artifact again: amazonei ship ARTIFACT"
 
 
+_REPLACED = ".replaced-"
+
+
+def put_version(settings: HostSettings, digest: str, unpacked: Path) -> None:
+    """Put a version in its place; one that lies there is moved aside first, and is back if this fails.
+
+    A server that runs from there has loaded what it needs, and keeps what it has mapped.
+    """
+    settle_versions(settings)
+    target = version_directory(settings, digest)
+    try:
+        if target.exists():
+            target.rename(settings.versions / f"{_REPLACED}{digest}")
+        unpacked.rename(target)
+    finally:
+        settle_versions(settings)
+
+
+def settle_versions(settings: HostSettings) -> None:
+    """Put back what was moved aside for a version that did not come, and remove what has been replaced."""
+    for aside in settings.versions.glob(f"{_REPLACED}*"):
+        target = version_directory(settings, aside.name.removeprefix(_REPLACED))
+        if target.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            aside.rename(target)
+
+
 def keep_versions(versions: Path, digests: set[str]) -> None:
     """Remove every other version."""
     for directory in versions.iterdir():

@@ -20,7 +20,13 @@ from artifacts.serve.requests import RollbackRequest
 from artifacts.serve.rollback import roll_back
 from artifacts.serve.rotation import Rotation
 from artifacts.serve.scale import Scale
-from artifacts.serve.versions import Previous, note_previous, read_previous
+from artifacts.serve.versions import (
+    Previous,
+    note_previous,
+    put_version,
+    read_previous,
+    verify_version,
+)
 from tests.artifacts.serve.staged import Theatre
 
 if TYPE_CHECKING:
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from artifacts.compile.request import CompileResult
+    from artifacts.serve.requests import InstallRequest
     from tests.artifacts.serve.conftest import Machine
 
     NewTheatre = Callable[..., Theatre]
@@ -216,3 +223,35 @@ def test_an_answer_of_another_kind_than_the_golden_one_is_told(
     with pytest.raises(ServeFailed, match=f"does not match its golden request's: {part}"):
         install(theatre.host, theatre.asked())
     assert theatre.stage.ports == set()
+
+
+def version_of(theatre: Theatre, request: InstallRequest) -> Path:
+    return theatre.host.settings.versions / request.manifest_digest
+
+
+@pytest.mark.parametrize("file", ["golden.safetensors", "manifest.json"])
+def test_files_that_were_changed_are_brought_anew_when_the_version_is_to_be_served_otherwise(
+    new_theatre: NewTheatre, file: str
+) -> None:
+    theatre = new_theatre()
+    request = theatre.asked(scale=Scale(workers=1))
+    install(theatre.host, request)
+    (version_of(theatre, request) / file).write_bytes(b"changed")
+    again = replace(request, id="again", scale=Scale(workers=2))
+    answer = install(theatre.host, again)
+    assert (answer["workers"], answer["changed"]) == (2, True)
+    assert verify_version(theatre.host.settings, request.manifest_digest).digest == request.manifest_digest
+    assert [path.name for path in theatre.host.settings.versions.iterdir()] == [request.manifest_digest]
+
+
+def test_a_version_that_was_moved_aside_is_back_when_the_new_one_does_not_come(
+    new_theatre: NewTheatre, tmp_path: Path
+) -> None:
+    theatre = new_theatre()
+    request = theatre.asked()
+    install(theatre.host, request)
+    settings = theatre.host.settings
+    with pytest.raises(FileNotFoundError):
+        put_version(settings, request.manifest_digest, tmp_path / "nothing")
+    verify_version(settings, request.manifest_digest)
+    assert [path.name for path in settings.versions.iterdir()] == [request.manifest_digest]
