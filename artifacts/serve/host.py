@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from artifacts.canonical import SHA256_HEX
 from artifacts.errors import AmazoneiError, BadRequest, DiskFull, HostBroken, ServeFailed
 from artifacts.serve.installation import Host
+from artifacts.serve.leftovers import compiling
 from artifacts.serve.operations import perform
 from artifacts.serve.relay import ProcessForwarder
 from artifacts.serve.requests import (
@@ -124,8 +125,12 @@ def explained(error: Exception) -> AmazoneiError:
 @contextmanager
 def locked(home: Path, request: AnyRequest) -> Iterator[None]:
     """Let nothing change the served version while it is used; two changes would race for the free port."""
-    if isinstance(request, StatusRequest | LogsRequest | CompileOnHostRequest):  # hours, beside what serves
+    if isinstance(request, StatusRequest | LogsRequest):
         yield
+        return
+    if isinstance(request, CompileOnHostRequest):  # hours, beside what serves and what is installed
+        with compiling(home):
+            yield
         return
     sweeps = isinstance(request, BenchmarkRequest) and request.sweep  # each scale is a switch
     changes = sweeps or isinstance(request, InstallRequest | RollbackRequest | StopRequest)

@@ -18,6 +18,7 @@ from artifacts.serve.client import Client
 from artifacts.serve.current import Current, read_current
 from artifacts.serve.draining import Drain
 from artifacts.serve.environments import enter_environment, go_on_in
+from artifacts.serve.leftovers import remove_leftovers
 from artifacts.serve.neuron import chip_count
 from artifacts.serve.processor import installed_torch, processor_features, refuse_unfit
 from artifacts.serve.scale import decide, fitted
@@ -73,6 +74,7 @@ def install(host: Host, request: InstallRequest) -> dict[str, Any]:
     if old is not None and host.only_over not in (None, old.digest):
         host.progress(f"{old.digest[:12]} was shipped meanwhile, and stays")
         return report(old, served_manifest(host.settings, old), changed=False)
+    remove_leftovers(host.settings)
     enter_environment(host, request.wheelhouse)
     served = _serving(host, old, request) if old is not None else None
     if old is not None and served is not None:
