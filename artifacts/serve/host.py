@@ -54,9 +54,6 @@ _LISTED_CHARACTERS = 2000
 _SUMMARY = ("ok", "operation", "id", "digest", "changed", "port", "serving", "stopped", "error")
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
-_WHOLE_OUTPUT = (
-    "The host's whole output is in the command history: aws ssm list-command-invocations --details"
-)
 
 
 def choose_supervisor(settings: HostSettings, systemd: Path = RUNNING_SYSTEMD) -> Supervisor:
@@ -101,7 +98,7 @@ def respond(host: Host, request: AnyRequest, operation: str) -> tuple[dict[str, 
         with locked(host.settings.home, request):
             return {"ok": True, **response, **perform(host, request)}, 0
     except Exception as error:  # noqa: BLE001 - without an answer the user would learn nothing
-        told = explained(error)
+        told = explained(error, request.id)
         return {"ok": False, **response, "error": told.as_document()}, told.exit_code
 
 
@@ -110,16 +107,17 @@ def _refuse_other(operation: str, request: AnyRequest) -> None:
         raise BadRequest(f"The command says {operation!r}, the request {request.operation.value!r}.")
 
 
-def explained(error: Exception) -> AmazoneiError:
+def explained(error: Exception, request_id: str) -> AmazoneiError:
     """Return what the user is told; the traceback of what was not foreseen goes to the command's output."""
     if isinstance(error, AmazoneiError):
         return error
     traceback.print_exception(error)
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
         return DiskFull(str(error))
+    whole = f"The host's whole output is in the deployment's bucket, below results/{request_id}/output/"
     if isinstance(error, OSError):
-        return ServeFailed(f"The host's system refused: {error}", _WHOLE_OUTPUT)
-    return HostBroken(f"The host failed with {type(error).__name__}: {error}", _WHOLE_OUTPUT)
+        return ServeFailed(f"The host's system refused: {error}", whole)
+    return HostBroken(f"The host failed with {type(error).__name__}: {error}", whole)
 
 
 @contextmanager
@@ -141,10 +139,12 @@ def locked(home: Path, request: AnyRequest) -> Iterator[None]:
 
 def run(environment: Mapping[str, str]) -> tuple[dict[str, Any], int]:
     """Do what the environment asks; returns the response and the exit code."""
+    known: dict[str, str] = {}  # the tool takes an answer from the output only by its request's id
     try:
         settings = read_settings(environment)
         storage = Storage(environment.get("SSM_Bucket", ""))
         request = fetch_request(storage, environment.get("SSM_Request", ""))
+        known = {"operation": request.operation.value, "id": request.id}
         supervisor = choose_supervisor(settings)
         host = Host(
             settings=settings,
@@ -158,8 +158,8 @@ def run(environment: Mapping[str, str]) -> tuple[dict[str, Any], int]:
         response, code = respond(host, request, environment.get("SSM_Operation", ""))
         storage.put(f"results/{request.id}/{settings.instance_id}.json", json.dumps(response).encode())
     except Exception as error:  # noqa: BLE001 - the command's output is what is left to tell it in
-        told = explained(error)
-        return {"ok": False, "error": told.as_document()}, told.exit_code
+        told = explained(error, known.get("id", "…"))
+        return {"ok": False, **known, "error": told.as_document()}, told.exit_code
     return response, code
 
 

@@ -43,9 +43,9 @@ class Failing(Stage):
             5,
             "serve-failed",
             "/opt/x",
-            "history",
+            "results/stop/output/",
         ),
-        (KeyError("pid"), 1, "host-broken", "KeyError: 'pid'", "history"),
+        (KeyError("pid"), 1, "host-broken", "KeyError: 'pid'", "results/stop/output/"),
     ],
     ids=["full", "refused", "defect"],
 )
@@ -87,14 +87,26 @@ def test_what_does_not_fit_when_it_is_fetched_is_told_as_a_full_disk(
     assert "volume larger" in caught.value.hint
 
 
-def test_where_not_even_the_request_can_be_kept_the_output_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+FETCHES = 'for last in "$@"; do :; done; [ "$2" = get-object ] && cp "{request}" "$last"'
+
+
+@pytest.mark.parametrize(
+    ("script", "part", "known"),
+    [
+        ('for last in "$@"; do :; done; mkdir "$last"', "request.json", None),  # nothing that can be read
+        (f"{FETCHES} || {{ echo 'No space left on device' >&2; exit 1; }}", "No space left", "status"),
+    ],
+    ids=["request", "response"],
+)
+def test_where_the_bucket_cannot_be_used_the_output_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, part: str, known: str | None
 ) -> None:
     theatre = Theatre(root=tmp_path)
     host = '{"accelerator": "c7i.xlarge", "instance_id": "i-0", "interpreter": "python3"}'
     (theatre.home / "host.json").write_text(host)
-    aws(tmp_path, monkeypatch, 'for last in "$@"; do :; done; mkdir "$last"')  # not a file that can be read
     request = StatusRequest(id="status")
+    (tmp_path / "request").write_bytes(request.canonical())
+    aws(tmp_path, monkeypatch, script.replace("{request}", str(tmp_path / "request")))
     environment = {
         "AMAZONEI_HOME": str(theatre.home),
         "SSM_Bucket": "bucket",
@@ -102,5 +114,5 @@ def test_where_not_even_the_request_can_be_kept_the_output_says_why(
         "SSM_Operation": "status",
     }
     response, code = run(environment)
-    assert (code, response["error"]["code"]) == (5, "serve-failed")
-    assert "request.json" in response["error"]["message"]
+    assert (code, response["ok"], response.get("id")) == (5, False, known)
+    assert part in response["error"]["message"]
