@@ -45,7 +45,8 @@ NOT_AGAIN = "Look at what is served before you roll back again: that takes a hos
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
-    help="Server processes on a host.  [default: what benchmark --sweep found, or one per vCPU]",
+    help="Server processes on a host.  [default: what benchmark --sweep found, or one per vCPU; on Neuron no "
+    "more than there are cores for]",
 )
 @click.option(
     "--batch",
