@@ -120,12 +120,12 @@ def test_a_target_group_that_stays_in_use_is_left_behind_and_told(
     assert clock.now >= 1000 + RELEASED_S
 
 
-def test_another_refusal_ends_the_teardown(world: DeclaredAws, elb: DeclaredElbv2) -> None:
+def test_another_refusal_is_told_with_what_is_left(world: DeclaredAws, elb: DeclaredElbv2) -> None:
     def refuse(arn: str) -> None:
         raise AwsError(f"no: {arn}", aws_code="OperationNotPermitted")
 
     elb.delete_load_balancer = refuse  # type: ignore[method-assign]
-    with pytest.raises(AwsError, match="no: lb-1"):
+    with pytest.raises(StillThere, match="no: lb-1"):
         teardown(world.aws, "demo", say=lambda _: None, clock=StillClock())
 
 
