@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -64,6 +65,13 @@ def side_by_side(items: Sequence[Item], work: Callable[[Item], Done]) -> list[Do
             interrupted.set()
             raise
     return [future.result() for future in futures]
+
+
+def result_of(future: Future[Done]) -> Done:
+    """Return what a thread's work answers; Ctrl-C is heard while it is waited for."""
+    while not wait([future], _LOOK_UP_S).done:
+        pass
+    return future.result()
 
 
 def go_on(_: int = 0) -> None:

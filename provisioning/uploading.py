@@ -23,7 +23,7 @@ from provisioning.committing import commit, write
 from provisioning.cutting import cut
 from provisioning.errors import AwsError
 from provisioning.progress import Progress, size_text
-from provisioning.transfers import go_on, side_by_side, threads
+from provisioning.transfers import go_on, result_of, side_by_side, threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -93,7 +93,7 @@ def store(upload: Upload, path: Path, *, resend: bool = False) -> Stored:
         ahead = sending.hash_until_known(cutting.pieces)
         rest = side_by_side(cutting.pieces[len(ahead) :], sending.take)
         document = _recipe(upload, cutting, [*ahead, *rest]).document()
-        there = look.result()
+        there = result_of(look)
         upload, stored = _place(upload, there.stored, _sha256(document))
         noted = {} if stored is None or resend else stored.metadata
         news = _put_companions(upload, noted)
