@@ -36,7 +36,7 @@ _LENGTH_BYTES, MOST_HEADER_BYTES = 8, 1 << 20  # of a safetensors file's header
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then the lengths of name and extra field
 # Up to this a member lies in the recipe itself, where a digest of it would cost about as much.
 TOLD_BYTES = 64
-# Of a zip's directory, which has a checksum of each member: about 10,000 members.
+# Of a zip's directory, which has a checksum of each member: some 7,000 members.
 MOST_GAP_BYTES = 1 << 20
 _HEAD = 2  # a weight and a bias
 _FOLDERS = 2  # PyTorch's: archive/data, archive/code, archive/.data

@@ -83,25 +83,30 @@ def ship(
       amazonei ship build/amazonei/digit_classifier-inf2.xlarge-0123456789ab.aei --to sagemaker
       amazonei ship --rollback
     """
-    if rollback == (artifact is not None):
-        raise BadRequest(
-            "ship takes either an ARTIFACT or --rollback.", "Make an artifact with: amazonei compile MODEL"
-        )
-    if rollback and wanted["to"] == "sagemaker":
-        raise BadRequest("An endpoint keeps no version from before.", "Ship the artifact from before again.")
-    if rollback:
-        _refuse((*OF_HOSTS, "resend"), "--rollback", "hosts serve the version from before as it was served")
-    if wanted["to"] == "sagemaker":
-        _refuse(OF_HOSTS, "--to sagemaker", "the file's [[endpoints]] say how an endpoint serves")
+    to_endpoint = wanted["to"] == "sagemaker"
+    _refuse_combinations(artifact, rollback=rollback, to_endpoint=to_endpoint)
     signer = required_signer(context, wanted["public_key"])
     if artifact is None:
         _roll_back(context, accelerator, signer, dry_run=dry_run)
         return
     package = _open(artifact, signer, accelerator)
-    if wanted["to"] == "sagemaker":
+    if to_endpoint:
         ship_to_endpoint(context, package, yes=wanted["yes"], dry_run=dry_run, resend=wanted["resend"])
     else:
         _ship(context, package, wanted, dry_run=dry_run)
+
+
+def _refuse_combinations(artifact: Path | None, *, rollback: bool, to_endpoint: bool) -> None:
+    if rollback == (artifact is not None):
+        raise BadRequest(
+            "ship takes either an ARTIFACT or --rollback.", "Make an artifact with: amazonei compile MODEL"
+        )
+    if rollback and to_endpoint:
+        raise BadRequest("An endpoint keeps no version from before.", "Ship the artifact from before again.")
+    if rollback:
+        _refuse((*OF_HOSTS, "resend"), "--rollback", "hosts serve the version from before as it was served")
+    if to_endpoint:
+        _refuse(OF_HOSTS, "--to sagemaker", "the file's [[endpoints]] say how an endpoint serves")
 
 
 def _refuse(names: tuple[str, ...], what: str, why: str) -> None:
