@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from artifacts.errors import ArtifactRefused, BadRequest
 from artifacts.serve.sagemaker.fitness import refuse_older_torch
 from artifacts.targets import find, refuse_retired
-from provisioning.aws.s3 import upload_checksum
+from provisioning.aws.checksums import upload_checksum
 from provisioning.deploying import StackRequest, deploy_stack
 from provisioning.deployment import TAG_DEPLOYMENT, TAG_EXPIRES
 from provisioning.endpoint_failures import explained, read_log, read_reason

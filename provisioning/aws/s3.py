@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import FlexibleChecksumError
-from s3transfer.utils import ChunksizeAdjuster
 
 from provisioning.aws.blocks import Blocks
 from provisioning.aws.tags import as_mapping
@@ -64,23 +62,6 @@ class MultipartUpload:
     upload_id: str
 
 
-def upload_checksum(path: Path) -> str:
-    """Return the SHA-256 that S3 keeps of a file which `upload_file` sends, in base64.
-
-    Of what is sent in parts that is the SHA-256 of the parts' SHA-256s, one after the other: S3 keeps none of
-    the whole (https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html).
-    """
-    size = path.stat().st_size
-    whole = size < CLASSIC.multipart_threshold
-    part = size if whole else ChunksizeAdjuster().adjust_chunksize(CLASSIC.multipart_chunksize, size)
-    digests = []
-    with path.open("rb") as stream:
-        while data := stream.read(part):
-            digests.append(hashlib.sha256(data).digest())
-    digest = digests[0] if whole and digests else hashlib.sha256(b"".join(digests)).digest()
-    return base64.b64encode(digest).decode("ascii")
-
-
 def _sent_at_once(params: dict[str, Any], **_: Any) -> None:
     """Take back that the server is asked before a block body is sent: that would cost a round trip each."""
     if isinstance(params.get("body"), Blocks):
@@ -125,7 +106,7 @@ class S3:
         return ObjectRecord(key=key, size=answer["ContentLength"], metadata=answer["Metadata"])
 
     def kept_checksum(self, bucket: str, key: str) -> str | None:
-        """Return the SHA-256 that S3 itself keeps of an object, in the form of `upload_checksum`.
+        """Return the SHA-256 that S3 itself keeps of an object, in the form of `checksums.upload_checksum`.
 
         It is None without the object, and "" where that was put with a checksum of another kind.
         """

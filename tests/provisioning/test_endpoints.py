@@ -9,8 +9,8 @@ import pytest
 
 from artifacts.errors import ArtifactRefused, BadRequest
 from artifacts.serve.sagemaker.package import ModelPackage
+from provisioning.aws.checksums import upload_checksum
 from provisioning.aws.logs import Logs
-from provisioning.aws.s3 import upload_checksum
 from provisioning.aws.sagemaker import EndpointRecord, SageMaker
 from provisioning.deployment import Deployment
 from provisioning.endpoints import (

@@ -13,7 +13,8 @@ from botocore.response import StreamingBody
 from moto import mock_aws
 
 from provisioning.aws.blocks import Blocks
-from provisioning.aws.s3 import CLASSIC, S3, ListedObject, MultipartUpload, ObjectVersion, upload_checksum
+from provisioning.aws.checksums import upload_checksum
+from provisioning.aws.s3 import CLASSIC, S3, ListedObject, MultipartUpload, ObjectVersion
 from provisioning.errors import AccessDenied, AwsError, NotFound
 
 if TYPE_CHECKING:
