@@ -8,9 +8,8 @@ file starts with a magic string. The answer goes out in the format of the questi
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import safetensors.torch
 from safetensors import SafetensorError
@@ -32,16 +31,14 @@ class Format(str, Enum):  # noqa: UP042 - hosts run Python 3.10
     NPY = "application/x-npy"
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """A decoded request, and the format to answer in."""
 
     inputs: Tensors
     format: Format
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The outputs, and the format to send them in."""
 
     outputs: Tensors
@@ -60,9 +57,13 @@ def decode(handler: Handler, body: bytes | bytearray) -> Question:
 
     Tensors may be the memory of a `bytearray`, which is theirs then.
     """
-    found = format_of(body)
+    own = body if isinstance(body, bytearray) else bytearray(body)
+    known = handler.layouts.read(own)
+    if known is not None:
+        return Question(known, Format.SAFETENSORS)
+    found = format_of(own)
     if found is Format.SAFETENSORS:
-        return Question(_read_safetensors(handler, body), found)
+        return Question(_read_safetensors(handler, own), found)
     inputs = _read_npy(handler, body) if found is Format.NPY else handler.read_json(parse_json(body))
     handler.check(inputs)
     return Question(inputs, found)
@@ -77,17 +78,13 @@ def encode(answer: Answer) -> bytes:
     return json.dumps(as_json(answer.outputs)).encode()
 
 
-def _read_safetensors(handler: Handler, body: bytes | bytearray) -> Tensors:
-    own = body if isinstance(body, bytearray) else bytearray(body)
-    known = handler.layouts.read(own)
-    if known is not None:
-        return known
+def _read_safetensors(handler: Handler, body: bytearray) -> Tensors:
     try:
-        inputs = dict(safetensors.torch.load(bytes(own)))
+        inputs = dict(safetensors.torch.load(bytes(body)))
     except SafetensorError as error:
         raise BadRequest(f"The body is not safetensors: {error}.") from error
     handler.check(inputs)
-    handler.layouts.learn(own, inputs)
+    handler.layouts.learn(body, inputs)
     return inputs
 
 

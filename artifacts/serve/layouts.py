@@ -40,11 +40,19 @@ class Layouts:
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, bytes], tuple[_Place, ...]] = {}
+        self._last: tuple[int, bytes, tuple[_Place, ...]] = (-1, b"", ())
 
     def read(self, body: bytearray) -> Tensors | None:
         """Return the tensors of a body whose layout is known, else None."""
-        places = self._known.get((len(body), _head(body)))
-        return None if places is None else {place.name: place.tensor(body) for place in places}
+        size, head, places = self._last
+        # Most requests are like the one before.
+        if size != len(body) or not body.startswith(head):
+            size, head = len(body), _head(body)
+            found = self._known.get((size, head))
+            if found is None:
+                return None
+            self._last = size, head, (places := found)
+        return {place.name: place.tensor(body) for place in places}
 
     def learn(self, body: bytearray, tensors: Tensors) -> None:
         """Remember a body's layout: `tensors` is what the library read from it, and what was accepted."""
@@ -81,23 +89,24 @@ def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
     return torch.equal(one.reshape(-1).view(torch.uint8), other.reshape(-1).view(torch.uint8))
 
 
-_headers: dict[tuple[tuple[str, torch.dtype, torch.Size], ...], tuple[bytes, tuple[str, ...]]] = {}
+_headers: dict[tuple[tuple[str, str, tuple[int, ...]], ...], tuple[bytes, tuple[str, ...]]] = {}
 
 
 def write(tensors: Tensors) -> bytes:
     """Return CPU tensors as a safetensors file."""
-    dense = {name: tensor.contiguous() for name, tensor in tensors.items()}
     try:
-        arrays = {name: tensor.numpy() for name, tensor in dense.items()}
+        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
     except TypeError:  # NumPy has no bfloat16
-        return bytes(safetensors.torch.save(dense))
-    layout = tuple((name, tensor.dtype, tensor.shape) for name, tensor in dense.items())
-    if layout not in _headers:
+        return bytes(safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()}))
+    layout = tuple([(name, array.dtype.char, array.shape) for name, array in arrays.items()])
+    known = _headers.get(layout)
+    if known is None:
         if len(_headers) >= _MOST:
             _headers.clear()
-        _headers[layout] = _header(bytes(safetensors.numpy.save(arrays)))
-    header, order = _headers[layout]
-    return b"".join((header, *(arrays[name].data for name in order)))
+        dense = {name: array.copy("C") for name, array in arrays.items()}
+        known = _headers[layout] = _header(bytes(safetensors.numpy.save(dense)))
+    header, order = known
+    return b"".join([header, *[arrays[name].tobytes() for name in order]])
 
 
 def _header(file: bytes) -> tuple[bytes, tuple[str, ...]]:

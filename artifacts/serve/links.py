@@ -16,12 +16,14 @@ import select
 import socket
 import struct
 import time
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
+
+    from artifacts.serve.patience import Patience
 
 _HEAD = struct.Struct("!HH4s2sI")
 _BUFFER_BYTES = 64 * 1024  # a request of up to this size comes with one system call
@@ -37,8 +39,7 @@ class Code(IntEnum):
     FAILED = 8  # 500
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What answers one request."""
 
     code: Code
@@ -58,13 +59,21 @@ class Link:
         self._buffer = bytearray(_BUFFER_BYTES)
         self._view = memoryview(self._buffer)
         self._task = b""
+        self._left = 0  # bytes of the request that are still in the socket
 
     def fileno(self) -> int:
         """Return the descriptor to wait on."""
         return self._socket.fileno()
 
-    def receive(self) -> bytearray:
-        """Return the body of the request that has arrived, as memory of its own; raises FrontGone."""
+    def receive(self, *, leave: bool = False) -> bytearray:
+        """Return the body of the request that has arrived, as memory of its own; raises FrontGone.
+
+        With `leave` a short one is copied, and taken out of the socket only once it is answered. Taking it
+        out tells the front that there is room again, and waking the front for that costs the request more
+        than reading it does. `Links.waiting` would return the link again until then.
+        """
+        if leave and (body := self._look()) is not None:
+            return body
         size = self._receive(self._view, 0, _HEAD.size)
         _, _, identifier, state, length = _HEAD.unpack_from(self._buffer)
         self._task = identifier + state
@@ -77,8 +86,28 @@ class Link:
         self._receive(memoryview(body), size - _HEAD.size, length)
         return body
 
+    def _look(self) -> bytearray | None:
+        """Return a copy of the request in the socket; None where not all of it is there, or too much."""
+        try:
+            size = self._socket.recv_into(self._buffer, 0, socket.MSG_PEEK)
+        except OSError as error:
+            raise FrontGone(str(error)) from error
+        if size < _HEAD.size:
+            return None
+        _, _, identifier, state, length = _HEAD.unpack_from(self._buffer)
+        if size != _HEAD.size + length:
+            return None
+        self._task, self._left = identifier + state, size
+        return self._buffer[_HEAD.size : size]
+
     def answer(self, reply: Reply) -> None:
         """Answer the request; raises FrontGone."""
+        self._send(reply)
+        if self._left:
+            # No more than this: the next request may be behind it by now.
+            self._left -= self._receive(self._view[: self._left], 0, self._left)
+
+    def _send(self, reply: Reply) -> None:
         head = _HEAD.pack(reply.code, 1, self._task[:4], self._task[4:], len(reply.body))
         try:
             if len(reply.body) <= _BUFFER_BYTES:
@@ -109,8 +138,9 @@ class Link:
 class Links:
     """Several connections, looked at together, and a bell by which another thread ends the looking."""
 
-    def __init__(self, address: str, count: int) -> None:
+    def __init__(self, address: str, count: int, patience: Patience | None = None) -> None:
         _await_front(address)
+        self._patience = patience
         links = [Link(address) for _ in range(count)]
         self._links = {link.fileno(): link for link in links}
         self._bell = os.eventfd(0, os.EFD_CLOEXEC)
@@ -129,18 +159,26 @@ class Links:
         for link in self._links.values():
             link.close()
 
-    def waiting(self, limit: int, timeout_s: float) -> list[Link]:
+    def waiting(self, limit: int, timeout_s: float, *, patient: bool = True) -> list[Link]:
         """Return at most `limit` links with a request, as soon as there is one.
 
-        None after the time-out, or when the bell rang.
+        None after the time-out, or when the bell rang. Where this process has other work while it waits, it
+        cannot be `patient`.
         """
         found = []
-        for number, _ in self._poll.poll(timeout_s, limit):
+        for number, _ in self._ready(limit, timeout_s, patient=patient):
             if number == self._bell:
                 os.eventfd_read(number)  # it is silent again
             else:
                 found.append(self._links[number])
         return found
+
+    def _ready(self, limit: int, timeout_s: float, *, patient: bool) -> Sequence[tuple[int, int]]:
+        if self._patience is None or not patient:
+            return self._poll.poll(timeout_s, limit)
+        return self._poll.poll(0, limit) or self._patience.wait(
+            lambda seconds: self._poll.poll(seconds, limit), timeout_s
+        )
 
     def ring(self) -> None:
         """Let `waiting` return, now or when it is next called; any thread may."""

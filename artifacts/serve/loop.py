@@ -57,7 +57,8 @@ def serve(stages: Stages, links: Links, ending: Callable[[], bool]) -> None:
 
 def _serve_in_turn(stages: Stages, links: Links, ending: Callable[[], bool]) -> None:
     while True:
-        asked = _read(stages, waiting := links.waiting(stages.batch, _LOOK_UP_S))
+        waiting = links.waiting(stages.batch, _LOOK_UP_S)
+        asked = _read(stages, waiting, leave=len(waiting) == 1)
         if asked:
             _answer(stages, asked, stages.compute([each.question for each in asked]))
         elif not waiting and ending():
@@ -67,10 +68,11 @@ def _serve_in_turn(stages: Stages, links: Links, ending: Callable[[], bool]) -> 
 def _serve_overlapping(stages: Stages, links: Links, ending: Callable[[], bool]) -> None:
     with _Computing(stages, links.ring) as computing:
         while True:
-            waiting = links.waiting(stages.batch, _LOOK_UP_S)
+            waiting = links.waiting(stages.batch, _LOOK_UP_S, patient=not computing.under_way)
             computing.answer_finished()
-            asked = _read(stages, waiting)
-            if len(asked) == 1 and not computing.under_way:
+            alone = len(waiting) == 1 and not computing.under_way
+            asked = _read(stages, waiting, leave=alone)
+            if alone and asked:
                 # Nobody else is waiting, so there is nothing to do beside it: another thread would cost time.
                 _answer(stages, asked, stages.compute([asked[0].question]))
             elif asked:
@@ -79,11 +81,14 @@ def _serve_overlapping(stages: Stages, links: Links, ending: Callable[[], bool])
                 return
 
 
-def _read(stages: Stages, waiting: Sequence[Link]) -> list[Asked]:
-    """Return the questions that came; what is wrong with a request is answered at once."""
+def _read(stages: Stages, waiting: Sequence[Link], *, leave: bool) -> list[Asked]:
+    """Return the questions that came; what is wrong with a request is answered at once.
+
+    With `leave` they are to be answered before the links are looked at again.
+    """
     asked = []
     for link in waiting:
-        question = stages.read(link.receive())
+        question = stages.read(link.receive(leave=leave))
         if isinstance(question, Reply):
             link.answer(question)
         else:

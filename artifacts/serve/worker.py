@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from abc import abstractmethod
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,11 @@ from mosec.env import env_var_context
 
 from artifacts.serve.links import Links, Reply
 from artifacts.serve.loop import serve
+from artifacts.serve.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
     from multiprocessing.context import SpawnContext
     from multiprocessing.synchronize import Event
 
@@ -53,6 +56,10 @@ class BatchWorker(Worker):
     def write(self, question: Any, outcome: Any) -> Reply:
         """Return the reply to a question."""
 
+    def answering(self) -> AbstractContextManager[Any]:
+        """Return what this process is in while it answers."""
+        return nullcontext()
+
     def forward(self, data: Any) -> Any:
         """Answer one body; mosec asks for this method, its own loop is not used."""
         question = self.read(data)
@@ -76,6 +83,12 @@ class ModelWorker(BatchWorker):
         self._handler.warm_up(_WARM_UP_RUNS)
         self.batch = batch_size(int(os.environ.get(BATCH_VARIABLE, "0")), self._handler.batch_limit)
         self.overlaps = self._handler.leaves_processor
+
+    def answering(self) -> AbstractContextManager[Any]:
+        """Be in inference mode, not enter it for each request: that takes as long as a small layer."""
+        import torch
+
+        return torch.inference_mode()
 
     def read(self, body: bytearray) -> Question | Reply:
         """Return the decoded and checked request, or the reply that says what was expected."""
@@ -104,8 +117,13 @@ def link_count(batch: int, workers: int) -> int:
     return 1 if batch == 1 and workers > 1 else 2 * batch
 
 
-def work(kind: type[BatchWorker], address: str, workers: int, shutdown: Event) -> None:
-    """Load, connect to mosec's front at this socket and answer until the server ends."""
+def work(
+    kind: type[BatchWorker], address: str, workers: int, shutdown: Event, *, crowded: bool = False
+) -> None:
+    """Load, connect to mosec's front at this socket and answer until the server ends.
+
+    `crowded` says that every CPU has a worker, so that waiting awake would take one from somebody.
+    """
     worker = kind()
     # The server ends its workers itself, once they have answered; systemd signals them all at the same time.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -115,7 +133,9 @@ def work(kind: type[BatchWorker], address: str, workers: int, shutdown: Event) -
     gc.freeze()
     if worker.overlaps:
         sys.setswitchinterval(_SWITCH_S)
-    with Links(address, link_count(worker.batch, workers)) as links:
+    count = link_count(worker.batch, workers)
+    patience = None if crowded else Patience()
+    with worker.answering(), Links(address, count, patience) as links:
         serve(worker, links, shutdown.is_set)
 
 
@@ -127,7 +147,13 @@ class LinkedRuntime(Runtime):
 
         context: SpawnContext = multiprocessing.get_context("spawn")
         address = os.path.join(work_path, f"ipc_{self.name}.socket")  # noqa: PTH118 - mosec's own path
-        process = context.Process(target=work, args=(self.worker, address, self.num, shutdown), daemon=True)
+        crowded = self.num >= len(os.sched_getaffinity(0))  # here, for a worker may bind itself to one CPU
+        process = context.Process(
+            target=work,
+            args=(self.worker, address, self.num, shutdown),
+            kwargs={"crowded": crowded},
+            daemon=True,
+        )
         with env_var_context(self.env, worker_id):
             process.start()
         self._pool[worker_id] = process

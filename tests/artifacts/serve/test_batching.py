@@ -5,7 +5,7 @@ import json
 import socket
 import struct
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,7 @@ from artifacts.serve import batching, layouts, npy
 from artifacts.serve.handler import Handler
 from artifacts.serve.links import Code, FrontGone, Links, Reply
 from artifacts.serve.loop import serve
-from artifacts.serve.worker import BatchWorker, batch_size, link_count
+from artifacts.serve.worker import BatchWorker, ModelWorker, batch_size, link_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -218,6 +218,56 @@ def test_what_ends_the_thread_of_a_device_ends_the_worker(tmp_path: Path) -> Non
         assert [repr(error) for error in run.ended_by] == ["SystemExit(7)"]
 
 
+def test_a_request_that_is_left_in_the_socket_is_taken_out_of_it_alone_once_it_is_answered(
+    tmp_path: Path,
+) -> None:
+    front = Front(tmp_path, 1)
+    with closing(front), Links(front.address, 1) as links:
+        front.accept(1)
+        front.ask(0, 1, b"first")
+        (link,) = links.waiting(1, _WAIT_S)
+        assert link.receive(leave=True) == b"first"
+        front.ask(0, 2, b"the next, before the first is answered")
+        link.answer(Reply(Code.OK, b"one"))
+        assert front.answer(0) == (Code.OK, 1, b"one")
+        (link,) = links.waiting(1, _WAIT_S)
+        assert link.receive(leave=True) == b"the next, before the first is answered"
+        link.answer(Reply(Code.INVALID, b"two"))
+        assert front.answer(0) == (Code.INVALID, 2, b"two")
+        assert links.waiting(1, 0) == []
+
+
+def test_a_request_that_is_left_is_whole_or_not_left(tmp_path: Path) -> None:
+    front = Front(tmp_path, 1)
+    with closing(front), Links(front.address, 1) as links:
+        front.accept(1)
+        (end,) = front.ends
+        for part in (b"\0\0\0\1\0\0", b"\0\5\0\3\0\0\0\6by"):
+            end.sendall(part)
+            (link,) = links.waiting(1, _WAIT_S)
+            assert link._look() is None
+        end.sendall(b"tes!")
+        assert link.receive(leave=True) == b"bytes!"
+        link.answer(Reply(Code.OK, b""))
+        assert front.answer(0) == (Code.OK, 5, b"")
+        assert links.waiting(1, 0) == []
+
+
+def test_what_a_request_changes_in_its_own_memory_reaches_no_other(tmp_path: Path) -> None:
+    front = Front(tmp_path, 1)
+    with closing(front), Links(front.address, 1) as links:
+        front.accept(1)
+        bodies = []
+        for identifier in range(2):
+            front.ask(0, identifier, b"%d" % identifier)
+            (link,) = links.waiting(1, _WAIT_S)
+            bodies.append(link.receive(leave=True))
+            link.answer(Reply(Code.OK, b""))
+            front.answer(0)
+        bodies[1][:] = b"?"
+        assert bodies == [b"0", b"?"]
+
+
 @pytest.mark.parametrize("size", [0, 1, 64 * 1024 - 14, 64 * 1024 - 13, 3_000_000])
 def test_bodies_of_every_size_come_and_go_whole(size: int, tmp_path: Path) -> None:
     body = bytes(index % 251 for index in range(min(size, 5000))) * (size // 5000 + 1)
@@ -280,6 +330,19 @@ def test_what_is_wrong_with_one_request_is_told_to_that_one_alone(
     assert b"expected x=float32[1,4]" in replies[4].body
     assert "unlucky" in capsys.readouterr().err
     assert b"unlucky" not in replies[2].body  # what went wrong inside is for the log
+
+
+@pytest.mark.parametrize("worker", [True, False])
+def test_no_answer_is_kept_for_gradients_in_a_worker_or_anywhere_else(
+    handler: Handler, *, worker: bool
+) -> None:
+    weight = torch.ones(1, requires_grad=True)
+    learning = Handler(handler.manifest, {"": lambda x: x * weight})
+    with ModelWorker.answering(ModelWorker.__new__(ModelWorker)) if worker else nullcontext():
+        assert torch.is_inference_mode_enabled() == worker
+        (answer,) = learning.predict_batch([{"x": torch.ones(1, 4)}])
+    assert answer["output"].is_inference()
+    assert not answer["output"].requires_grad
 
 
 def test_a_batch_of_wrong_requests_never_reaches_the_model(handler: Handler) -> None:

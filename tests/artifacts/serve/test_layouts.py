@@ -116,6 +116,7 @@ def test_answers_are_files_that_the_library_reads_the_first_time_and_later() -> 
             "index": torch.tensor([int(value)]),
             "turned": torch.arange(6.0).reshape(2, 3).t() * value,
             "none": torch.zeros(0, 4),
+            "loss": torch.tensor(value),
         }
         read = safetensors.load(layouts.write(tensors))
         assert {name: tensor.tolist() for name, tensor in read.items()} == {

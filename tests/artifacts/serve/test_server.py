@@ -1,11 +1,18 @@
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from artifacts.serve.codec import Format, format_of
 from artifacts.serve.routes import mosec_options
 from artifacts.serve.server import front_threads, worker_environments
+from artifacts.serve.worker import LinkedRuntime, ModelWorker
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def _options(*, pin: bool = False, neuron: int = 0) -> argparse.Namespace:
@@ -34,6 +41,33 @@ def test_each_neuron_worker_sees_a_core_of_its_own() -> None:
 
 def test_the_front_leaves_the_cpus_to_the_workers() -> None:
     assert [front_threads(cpus) for cpus in (1, 2, 4, 8, 192)] == [1, 1, 1, 2, 48]
+
+
+def test_a_worker_waits_awake_only_where_not_every_cpu_has_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[dict[str, Any]] = []
+
+    class Process:
+        def __init__(self, **given: Any) -> None:
+            started.append(given)
+
+        def start(self) -> None:
+            pass
+
+    class Context:
+        Process: Any
+
+    Context.Process = Process
+    monkeypatch.setattr(multiprocessing, "get_context", lambda _: Context)
+    for cpus, workers in ((4, 3), (4, 4), (1, 1), (2, 1)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, count=cpus: set(range(count)))
+        runtime = LinkedRuntime(ModelWorker, num=workers, timeout=1.0)
+        runtime._start_process(0, "/nowhere", Any, Any)
+    assert [each["kwargs"] for each in started] == [
+        {"crowded": False},
+        {"crowded": True},
+        {"crowded": True},
+        {"crowded": False},
+    ]
 
 
 def test_the_server_is_told_where_to_listen() -> None:
