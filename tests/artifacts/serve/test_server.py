@@ -61,7 +61,8 @@ def test_a_worker_waits_awake_only_where_not_every_cpu_has_a_worker(monkeypatch:
     for cpus, workers in ((4, 3), (4, 4), (1, 1), (2, 1)):
         monkeypatch.setattr(os, "sched_getaffinity", lambda _, count=cpus: set(range(count)))
         runtime = LinkedRuntime(ModelWorker, num=workers, timeout=1.0)
-        runtime._start_process(0, "/nowhere", Any, Any)
+        event = multiprocessing.Event()
+        runtime._start_process(0, "/nowhere", event, event)
     assert [each["kwargs"] for each in started] == [
         {"crowded": False},
         {"crowded": True},
