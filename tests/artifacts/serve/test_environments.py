@@ -312,7 +312,7 @@ def test_an_environment_that_something_runs_in_stays_until_it_has_ended(tmp_path
     busy = interpreter_of(environment_directory(tmp_path, "a" * 64))
     busy.parent.mkdir(parents=True)
     busy.symlink_to(sys.executable)
-    command = [busy, "-c", "print(flush=True); input()"]
+    command = [str(busy), "-c", "print(flush=True); input()"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as compiling:
         assert compiling.stdout is not None
         compiling.stdout.readline()  # the kernel names the program a moment after Popen returns
