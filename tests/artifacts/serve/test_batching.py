@@ -132,6 +132,14 @@ def working(path: Path, links: int, *, overlaps: bool) -> Iterator[Working]:
             assert not thread.is_alive()
 
 
+@contextmanager
+def one_link(path: Path) -> Iterator[tuple[Front, Links]]:
+    front = Front(path, 1)
+    with closing(front), Links(front.address, 1) as links:
+        front.accept(1)
+        yield front, links
+
+
 both_ways = pytest.mark.parametrize("overlaps", [False, True])
 
 
@@ -221,9 +229,7 @@ def test_what_ends_the_thread_of_a_device_ends_the_worker(tmp_path: Path) -> Non
 def test_a_request_that_is_left_in_the_socket_is_taken_out_of_it_alone_once_it_is_answered(
     tmp_path: Path,
 ) -> None:
-    front = Front(tmp_path, 1)
-    with closing(front), Links(front.address, 1) as links:
-        front.accept(1)
+    with one_link(tmp_path) as (front, links):
         front.ask(0, 1, b"first")
         (link,) = links.waiting(1, _WAIT_S)
         assert link.receive(leave=True) == b"first"
@@ -238,9 +244,7 @@ def test_a_request_that_is_left_in_the_socket_is_taken_out_of_it_alone_once_it_i
 
 
 def test_a_request_that_is_left_is_whole_or_not_left(tmp_path: Path) -> None:
-    front = Front(tmp_path, 1)
-    with closing(front), Links(front.address, 1) as links:
-        front.accept(1)
+    with one_link(tmp_path) as (front, links):
         (end,) = front.ends
         for part in (b"\0\0\0\1\0\0", b"\0\5\0\3\0\0\0\6by"):
             end.sendall(part)
@@ -254,9 +258,7 @@ def test_a_request_that_is_left_is_whole_or_not_left(tmp_path: Path) -> None:
 
 
 def test_what_a_request_changes_in_its_own_memory_reaches_no_other(tmp_path: Path) -> None:
-    front = Front(tmp_path, 1)
-    with closing(front), Links(front.address, 1) as links:
-        front.accept(1)
+    with one_link(tmp_path) as (front, links):
         bodies = []
         for identifier in range(2):
             front.ask(0, identifier, b"%d" % identifier)
