@@ -11,10 +11,8 @@ from artifacts.serve.switching import report, serve_version, stop_beside
 from artifacts.serve.versions import read_previous, verify_version
 
 if TYPE_CHECKING:
-    from artifacts.serve.current import Current
     from artifacts.serve.installation import Host
     from artifacts.serve.requests import RollbackRequest
-    from artifacts.serve.versions import Previous
 
 
 def roll_back(host: Host, request: RollbackRequest) -> dict[str, Any]:
@@ -25,11 +23,11 @@ def roll_back(host: Host, request: RollbackRequest) -> dict[str, Any]:
     home = host.settings.home
     previous = read_previous(home)
     served = read_current(home)
-    if request.undoing and not _left_by(request.undoing, previous, served):
+    if request.undoing and (previous is None or previous.left_by != request.undoing):
         stop_beside(host)
         return {"digest": served.digest if served else None, "changed": False}
     current = require_current(home)
-    if previous is None or previous.digest == current.digest:
+    if previous is None:
         raise BadRequest(
             "This host keeps no version from before.", "Ship the version you want: amazonei ship ARTIFACT"
         )
@@ -38,10 +36,3 @@ def roll_back(host: Host, request: RollbackRequest) -> dict[str, Any]:
     scale = decide(previous.scale, manifest, current.workers, host.chips)
     now = serve_version(host, manifest, scale, request.id, previous.python)
     return report(now, manifest, changed=True)
-
-
-def _left_by(request_id: str, previous: Previous | None, served: Current | None) -> bool:
-    """Whether that request switched away from the version before: one still served was never left."""
-    if previous is None or previous.left_by != request_id:
-        return False
-    return served is None or served.digest != previous.digest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from artifacts.errors import ServeFailed
@@ -107,14 +108,18 @@ def _switch(host: Host, old: Current | None, new: Current, request_id: str) -> N
 def _take_over(home: Path, old: Current | None, new: Current, request_id: str) -> None:
     """Note what is left and what is served, both or neither.
 
-    Nothing lies between the two: a command that is killed cleans up nothing, and else the note of the
-    version before would be lost for a switch that was not made.
+    A command that is killed cleans up nothing, so the note says until the switch is made which version was
+    before the one that is still served.
     """
     before = read_previous(home)
+    left = _left(old, request_id) if old is not None and old.digest != new.digest else None
     try:
-        if old is not None and old.digest != new.digest:
-            note_previous(home, _left(old, request_id))
+        if left is not None:
+            note_previous(home, left, before)
         switch_current(home, new)
+        if left is not None:
+            with suppress(OSError):  # it is served by now
+                note_previous(home, left)
     except BaseException:
         if read_current(home) == old:
             put_back_previous(home, before)

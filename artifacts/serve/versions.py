@@ -11,6 +11,7 @@ from artifacts.archive import MANIFEST_NAME, digest_file
 from artifacts.canonical import SHA256_HEX, Fields
 from artifacts.errors import ArtifactRefused, BadRequest
 from artifacts.manifest import Manifest
+from artifacts.serve.current import read_current
 from artifacts.serve.scale import Scale
 from artifacts.signature import SIGNATURE_NAME, check_signature
 
@@ -48,21 +49,35 @@ def read_previous(home: Path) -> Previous | None:
     """Return the version that was served before, or None."""
     try:
         fields = Fields.parse((home / "previous.json").read_bytes(), "previous.json")
-        return Previous(
-            digest=fields.text("digest", SHA256_HEX),
-            left_by=fields.text("left_by"),
-            python=fields.optional_text("python"),
-            workers=int(fields.optional_number("workers") or 0),
-            batch=int(fields.optional_number("batch") or 0),
-        )
+        noted = _read(fields)
+        before = [_read(Fields(each, "previous.json")) for each in fields.optional_array("before")]
     except (FileNotFoundError, BadRequest):
         return None
+    served = read_current(home)
+    if served is None or served.digest != noted.digest:
+        return noted
+    # Its command was killed before it switched away from that version: what was before it still is.
+    return before[0] if before else None
 
 
-def note_previous(home: Path, previous: Previous) -> None:
-    """Remember a version as the one to go back to, in one step."""
+def _read(fields: Fields) -> Previous:
+    return Previous(
+        digest=fields.text("digest", SHA256_HEX),
+        left_by=fields.text("left_by"),
+        python=fields.optional_text("python"),
+        workers=int(fields.optional_number("workers") or 0),
+        batch=int(fields.optional_number("batch") or 0),
+    )
+
+
+def note_previous(home: Path, previous: Previous, before: Previous | None = None) -> None:
+    """Remember a version as the one to go back to, in one step.
+
+    While it is still served, the one to go back to is `before`.
+    """
     temporary = home / ".previous.json.partial"
-    temporary.write_text(json.dumps(asdict(previous)), encoding="ascii")
+    document = asdict(previous) | ({"before": [asdict(before)]} if before else {})
+    temporary.write_text(json.dumps(document), encoding="ascii")
     temporary.replace(home / "previous.json")
 
 

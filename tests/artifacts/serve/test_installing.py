@@ -12,9 +12,10 @@ import pytest
 import torch
 from safetensors import torch as safetensors
 
-from artifacts.errors import ServeFailed
+from artifacts.errors import BadRequest, ServeFailed
 from artifacts.manifest import Toolchain
-from artifacts.serve.current import read_current
+from artifacts.serve import switching
+from artifacts.serve.current import clear_current, read_current
 from artifacts.serve.installation import install
 from artifacts.serve.requests import RollbackRequest
 from artifacts.serve.rollback import roll_back
@@ -189,6 +190,43 @@ def test_where_a_killed_command_had_only_noted_the_version_there_is_nothing_to_u
     undone = roll_back(theatre.host, RollbackRequest(id="undo", undoing="killed"))
     assert undone == {"digest": first.manifest_digest, "changed": False}
     assert theatre.stage.ports == {8080}
+
+
+def test_a_command_that_is_killed_between_note_and_switch_loses_no_version(
+    new_theatre: NewTheatre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theatre = new_theatre()
+    first, second, third = (theatre.asked(name) for name in ("first", "second", "third"))
+    install(theatre.host, first)
+    install(theatre.host, second)
+    before = read_previous(theatre.home)
+    with monkeypatch.context() as patched:
+        # A killed process runs no handler either.
+        patched.setattr(switching, "switch_current", _die)
+        patched.setattr(switching, "put_back_previous", lambda *_: None)
+        with pytest.raises(SystemExit):
+            install(theatre.host, third)
+    assert before is not None
+    assert read_previous(theatre.home) == before
+    back = roll_back(theatre.host, RollbackRequest(id="back"))
+    assert back["digest"] == first.manifest_digest
+    left = read_previous(theatre.home)
+    assert (left and left.digest, left and left.left_by) == (second.manifest_digest, "back")
+
+
+def test_a_version_that_is_on_the_disk_no_more_is_none_to_go_back_to(new_theatre: NewTheatre) -> None:
+    theatre = new_theatre()
+    first, second, third = (theatre.asked(name) for name in ("first", "second", "third"))
+    for each in (first, second, third):
+        install(theatre.host, each)
+    clear_current(theatre.home)  # by `stop`
+    install(theatre.host, second)
+    with pytest.raises(BadRequest, match="keeps no version from before"):
+        roll_back(theatre.host, RollbackRequest(id="back"))
+
+
+def _die(*_: object) -> None:
+    raise SystemExit(137)
 
 
 def test_a_command_that_is_ended_takes_what_it_started_with_it(
