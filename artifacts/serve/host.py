@@ -8,32 +8,23 @@ else a summary; steps go to standard error.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import signal
 import sys
 import tempfile
 import traceback
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artifacts.canonical import SHA256_HEX
 from artifacts.errors import AmazoneiError, BadRequest, DiskFull, HostBroken, ServeFailed
 from artifacts.serve.installation import Host
-from artifacts.serve.leftovers import compiling
+from artifacts.serve.locking import locked
 from artifacts.serve.operations import perform
 from artifacts.serve.relay import ProcessForwarder
 from artifacts.serve.requests import (
     AnyRequest,
-    BenchmarkRequest,
-    CompileOnHostRequest,
-    InstallRequest,
-    LogsRequest,
-    RollbackRequest,
-    StatusRequest,
-    StopRequest,
     parse_request,
 )
 from artifacts.serve.rotation import Rotation
@@ -44,7 +35,7 @@ from artifacts.serve.systemd import RUNNING_SYSTEMD, SystemdSupervisor
 from artifacts.serve.systemd_door import SystemdForwarder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from types import FrameType
     from typing import NoReturn
 
@@ -95,7 +86,7 @@ def respond(host: Host, request: AnyRequest, operation: str) -> tuple[dict[str, 
     }
     try:
         _refuse_other(operation, request)
-        with locked(host.settings.home, request):
+        with locked(host.settings.home, request, host.progress):
             return {"ok": True, **response, **perform(host, request)}, 0
     except Exception as error:  # noqa: BLE001 - without an answer the user would learn nothing
         told = explained(error, request.id)
@@ -118,23 +109,6 @@ def explained(error: Exception, request_id: str) -> AmazoneiError:
     if isinstance(error, OSError):
         return ServeFailed(f"The host's system refused: {error}", whole)
     return HostBroken(f"The host failed with {type(error).__name__}: {error}", whole)
-
-
-@contextmanager
-def locked(home: Path, request: AnyRequest) -> Iterator[None]:
-    """Let nothing change the served version while it is used; two changes would race for the free port."""
-    if isinstance(request, StatusRequest | LogsRequest):
-        yield
-        return
-    if isinstance(request, CompileOnHostRequest):  # hours, beside what serves and what is installed
-        with compiling(home):
-            yield
-        return
-    sweeps = isinstance(request, BenchmarkRequest) and request.sweep  # each scale is a switch
-    changes = sweeps or isinstance(request, InstallRequest | RollbackRequest | StopRequest)
-    with (home / "lock").open("w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX if changes else fcntl.LOCK_SH)
-        yield
 
 
 def run(environment: Mapping[str, str]) -> tuple[dict[str, Any], int]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from artifacts.serve.host import locked
 from artifacts.serve.installation import install
+from artifacts.serve.locking import locked
 from artifacts.serve.requests import CompileOnHostRequest
 from tests.artifacts.serve.staged import Theatre
 
@@ -59,7 +59,7 @@ def test_what_a_compile_works_with_stays_until_it_has_ended(theatre: Theatre) ->
     left = [leave(theatre, name) for name in (".wheels-a", ".compile-b")]
     half = leave(theatre, "versions/.incoming-c")
     request = theatre.asked()
-    with locked(theatre.home, COMPILES):
+    with locked(theatre.home, COMPILES, theatre.host.progress):
         install(theatre.host, request)
         assert all((folder / "half").exists() for folder in left)
         assert not half.exists(), "a compile installs no version"
