@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from artifacts.archive import archive_name, open_verified
+from artifacts.errors import AmazoneiError
 from artifacts.recipe import Recipe, assemble, unpacked
+from provisioning.errors import AwsError, NotFound
 from provisioning.transfers import side_by_side
 
 if TYPE_CHECKING:
@@ -47,23 +49,39 @@ def shipped(s3: S3, buckets: Sequence[str]) -> tuple[Shipped, ...]:
     )
 
 
-def bring_home(
-    s3: S3, artifacts: Sequence[Shipped], folder: Path, say: Callable[[str], None]
-) -> tuple[Path, ...]:
-    """Put the artifacts together in a folder, verified, and return their files.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """What came home, and what could not, each with the reason."""
 
-    Raises `ArtifactRefused` or `ServeFailed` for one that is not what was shipped any more.
+    kept: tuple[Path, ...]
+    damaged: tuple[tuple[Shipped, AmazoneiError], ...]
+
+
+def bring_home(s3: S3, artifacts: Sequence[Shipped], folder: Path, say: Callable[[str], None]) -> Brought:
+    """Put the artifacts together in a folder, verified; one that is not what was shipped hinders no other.
+
+    Raises `AwsError` where S3 does not give what it has.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    kept = []
+    kept, damaged = [], []
     for number, artifact in enumerate(artifacts, start=1):
-        get = partial(s3.get_object, artifact.bucket)
-        recipe = Recipe.parse(unpacked(get(artifact.key), get))
-        say(f"fetching artifact {number} of {len(artifacts)} ({recipe.size / 1e6:.1f} MB)")
-        with tempfile.TemporaryDirectory(prefix=".incoming-", dir=folder) as scratch:
-            whole = _fetch(s3, artifact, recipe, Path(scratch))
-            kept.append(whole.replace(folder / _name(artifact, whole)))
-    return tuple(kept)
+        say(f"fetching artifact {number} of {len(artifacts)}")
+        try:
+            kept.append(_bring(s3, artifact, folder, say))
+        except AmazoneiError as error:
+            if isinstance(error, AwsError) and not isinstance(error, NotFound):
+                raise
+            damaged.append((artifact, error))
+    return Brought(kept=tuple(kept), damaged=tuple(damaged))
+
+
+def _bring(s3: S3, artifact: Shipped, folder: Path, say: Callable[[str], None]) -> Path:
+    get = partial(s3.get_object, artifact.bucket)
+    recipe = Recipe.parse(unpacked(get(artifact.key), get))
+    say(f"fetching {len(recipe.pieces)} pieces, {recipe.size / 1e6:.1f} MB")
+    with tempfile.TemporaryDirectory(prefix=".incoming-", dir=folder) as scratch:
+        whole = _fetch(s3, artifact, recipe, Path(scratch))
+        return whole.replace(folder / _name(artifact, whole))
 
 
 def _fetch(s3: S3, artifact: Shipped, recipe: Recipe, scratch: Path) -> Path:
