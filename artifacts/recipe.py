@@ -76,6 +76,11 @@ class Recipe:
         """Return the SHA-256 of every piece that is needed."""
         return frozenset(piece.sha256 for piece in (*self.small, *self.large))
 
+    @property
+    def largest(self) -> int:
+        """Return the bytes of the largest piece."""
+        return max((piece.size for piece in (*self.small, *self.large)), default=0)
+
     def document(self) -> bytes:
         """Return the bytes that stand for the archive; their SHA-256 names it."""
         head = {

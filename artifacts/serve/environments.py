@@ -22,7 +22,13 @@ from typing import TYPE_CHECKING
 
 from artifacts.errors import BadRequest, DiskFull, ServeFailed
 from artifacts.serve.processes import programs
-from artifacts.serve.wheelhouse import INSTALLER, Wheelhouse, requirements_text, wheelhouse_key
+from artifacts.serve.wheelhouse import (
+    INSTALLER,
+    MOST_LOCK_BYTES,
+    Wheelhouse,
+    requirements_text,
+    wheelhouse_key,
+)
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -121,7 +127,7 @@ def _make(host: Host, digest: str, directory: Path) -> None:
 def _fetch(host: Host, digest: str, scratch: Path) -> Wheelhouse:
     """Bring the lock and its wheels, each compared with its digest; raises ServeFailed."""
     lock = scratch / "lock.json"
-    _bring(host, wheelhouse_key(digest), lock, digest)
+    _bring(host, wheelhouse_key(digest), lock, digest, MOST_LOCK_BYTES)
     try:
         wheelhouse = Wheelhouse.from_json(lock.read_bytes())
     except BadRequest as error:
@@ -129,14 +135,14 @@ def _fetch(host: Host, digest: str, scratch: Path) -> Wheelhouse:
     _refuse_foreign(wheelhouse)
     host.progress(f"fetching {len(wheelhouse.wheels)} wheels ({wheelhouse.size / 1e6:.1f} MB)")
     for wheel in wheelhouse.wheels:
-        _bring(host, wheel.key, scratch / wheel.filename, wheel.sha256)
+        _bring(host, wheel.key, scratch / wheel.filename, wheel.sha256, wheel.size)
     return wheelhouse
 
 
-def _bring(host: Host, key: str, path: Path, digest: str) -> None:
+def _bring(host: Host, key: str, path: Path, digest: str, most: int) -> None:
     """Download an object that the tool takes for granted once a recipe's note says that it is there."""
     try:
-        host.storage.fetch_verified(key, path, digest)
+        host.storage.fetch_verified(key, path, digest, most)
     except ServeFailed as error:
         raise ServeFailed(error.message, _ALL_AGAIN) from error
 

@@ -155,7 +155,7 @@ def _fetch(host: Host, request: InstallRequest, archive: Path) -> None:
         raise ArtifactRefused("The artifact does not have the size that was shipped.")
     pieces.mkdir()
     host.progress(f"fetching {len(recipe.pieces)} pieces, {recipe.size / 1e6:.1f} MB")
-    host.storage.fetch_all(recipe.prefix, recipe.pieces, pieces)
+    host.storage.fetch_all(recipe.prefix, recipe.pieces, pieces, recipe.largest)
     assemble(recipe, pieces, archive)
     shutil.rmtree(pieces)  # before the archive is unpacked: a disk need not hold it three times
 

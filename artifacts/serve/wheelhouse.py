@@ -17,6 +17,7 @@ from artifacts.errors import BadRequest
 FORMAT = 1
 INSTALLER = "pip"  # travels with the others: an image's Python may come without it
 MOST_WHEELS = 200
+MOST_LOCK_BYTES = 1 << 20  # a wheel takes a few hundred bytes of the lock document
 WHEELS = "artifacts/wheels/"  # what the keys of wheels begin with
 _FILENAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+!]*(?:-[A-Za-z0-9_.+!]+){4,5}\.whl")
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")

@@ -41,6 +41,10 @@ if operation == "get-object":
     if not stored.exists():
         sys.exit("An error occurred (NoSuchKey) when calling the GetObject operation")
     shutil.copy(stored, arguments[-1])
+    if "--range" in options:
+        last = int(options["--range"].rpartition("-")[2])
+        with open(arguments[-1], "r+b") as part:
+            part.truncate(min(stored.stat().st_size, last + 1))
 else:
     stored.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(options["--body"], stored)

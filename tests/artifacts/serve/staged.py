@@ -52,7 +52,7 @@ class Shelf(Storage):
         self.fetched.append(key)
         path.write_bytes(self.s3.objects[key][:most])
 
-    def fetch_all(self, prefix: str, names: Iterable[str], directory: Path) -> None:
+    def fetch_all(self, prefix: str, names: Iterable[str], directory: Path, most: int) -> None:
         for name in names:
             self.fetch(prefix + name, directory / name)
 

@@ -1,4 +1,4 @@
-"""Twenty-one ways to put something else on a host than what was meant; none of them is ever opened."""
+"""Twenty-two ways to put something else on a host than what was meant; none of them is ever opened."""
 
 from __future__ import annotations
 
@@ -91,6 +91,7 @@ ON_THE_WAY: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "recipe replaced": ("artifacts/models/", lambda _data: b"something else"),
     "recipe truncated": ("artifacts/models/", lambda data: data[: len(data) // 2]),
     "pieces replaced": ("artifacts/pieces/", lambda data: bytes(len(data))),
+    "pieces far larger": ("artifacts/pieces/", lambda data: data + bytes(20 << 20)),
     "pieces truncated": ("artifacts/pieces/", lambda data: data[:-1]),
 }
 # What becomes of the archive before it is stored: the request speaks of it, only the manifest can tell.
