@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artifacts.canonical import Fields
@@ -24,7 +26,6 @@ from artifacts.serve.requests import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from io import FileIO
-    from pathlib import Path
 
     from artifacts.serve.requests import AnyRequest
 
@@ -39,7 +40,7 @@ def locked(
     """Let nothing change the served version while it is used; two changes would race for the free port.
 
     Who has to wait says for whom. The lock is the kernel's, and gone with the process that had it; what its
-    file says of the holder is believed only while somebody holds it.
+    file says of the holder is believed only while that process is there.
     """
     if isinstance(request, StatusRequest | LogsRequest):
         yield
@@ -51,9 +52,15 @@ def locked(
     alone = _changes(request)
     with (home / "lock").open("ab+", buffering=0) as lock:
         _acquire(lock, alone=alone, progress=progress, now=now)
-        # One that shares the lock is one of several, and says at least that nobody is alone any more.
-        _note(lock, {"operation": request.operation.value, "id": request.id, "since": now()} if alone else {})
-        yield
+        if not alone:  # one of several, who are not named
+            yield
+            return
+        holder = {"operation": request.operation.value, "id": request.id, "since": now(), "pid": os.getpid()}
+        _note(lock, holder)
+        try:
+            yield
+        finally:
+            _note(lock, {})
 
 
 def _changes(request: AnyRequest) -> bool:
@@ -83,6 +90,9 @@ def _holder(lock: FileIO, now: float) -> str:
     try:
         fields = Fields.parse(lock.read(), "lock")
         operation, identifier, since = fields.text("operation"), fields.text("id"), fields.number("since")
+        gone = not Path(f"/proc/{fields.integer('pid')}").exists()
     except BadRequest:
+        gone = True
+    if gone:
         return "commands that use the served version"
     return f"{operation} {identifier}, which began {max(0, now - since):.0f} s ago"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import json
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -91,9 +94,21 @@ def test_who_has_to_wait_says_for_whom_and_since_when(tmp_path: Path, request_: 
     assert len(waiting.said) == 1
 
 
-def test_a_command_that_is_gone_is_not_named_for_those_that_share_the_version(tmp_path: Path) -> None:
+def test_a_command_that_has_ended_is_not_named(tmp_path: Path) -> None:
     with locked(tmp_path, StopRequest(id="gone"), pytest.fail):
-        pass  # its note stays, as after a kill
+        pass
+    with (tmp_path / "lock").open("a") as another:  # which has not said yet who it is
+        fcntl.flock(another, fcntl.LOCK_EX)
+        waiting = Waiting(tmp_path, RollbackRequest(id="b"), at=0.0)
+        assert waiting.until_it_says() == ["waiting for commands that use the served version"]
+    assert waiting.ends()
+
+
+def test_a_command_that_was_killed_is_not_named(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-S", "-c", ""]) as killed:
+        pass
+    note = {"operation": "stop", "id": "gone", "since": 0.0, "pid": killed.pid}
+    (tmp_path / "lock").write_text(json.dumps(note))
     with locked(tmp_path, InvokeRequest(id="a", body={}), pytest.fail):
         waiting = Waiting(tmp_path, RollbackRequest(id="b"), at=0.0)
         assert waiting.until_it_says() == ["waiting for commands that use the served version"]
