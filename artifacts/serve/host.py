@@ -23,10 +23,7 @@ from artifacts.serve.installation import Host
 from artifacts.serve.locking import locked
 from artifacts.serve.operations import perform
 from artifacts.serve.relay import ProcessForwarder
-from artifacts.serve.requests import (
-    AnyRequest,
-    parse_request,
-)
+from artifacts.serve.requests import AnyRequest, parse_request
 from artifacts.serve.rotation import Rotation
 from artifacts.serve.settings import HostSettings, read_settings
 from artifacts.serve.storage import Storage

@@ -106,7 +106,12 @@ def write(tensors: Tensors) -> bytes:
         dense = {name: array.copy("C") for name, array in arrays.items()}
         known = _headers[layout] = _header(bytes(safetensors.numpy.save(dense)))
     header, order = known
-    return b"".join([header, *[arrays[name].tobytes() for name in order]])
+    return b"".join([header, *[_bytes_of(arrays[name]) for name in order]])
+
+
+def _bytes_of(array: np.ndarray[Any, Any]) -> memoryview | bytes:
+    """Return the bytes in C order; a copy only where they do not lie like that."""
+    return array.data if array.flags.c_contiguous else array.tobytes()
 
 
 def _header(file: bytes) -> tuple[bytes, tuple[str, ...]]:
